@@ -1,8 +1,8 @@
 """memeval: benchmark and evaluation harness for LLM memory agents.
 
-What a user's agent needs is importable from here (`from memeval import Item, Recall`), and so is what runs agents and reads
-results (`memeval.run`, `memeval.load_runs`); everything else lives in the module that is named after it. Importing the
-package loads nothing heavy.
+This package exports what a user's agent needs (`from memeval import Item, Recall`), and the functions that run agents
+and read results (`memeval.run`, `memeval.load_runs`). Everything else is in the module that is named after it.
+Importing the package loads nothing heavy.
 """
 
 from typing import TYPE_CHECKING, Any

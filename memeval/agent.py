@@ -37,8 +37,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from. kind: the type of memory
-    that it is of, for a reader that is shown types apart (the part `reader_view` of the agent's prompts)."""
+    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from. kind: the memory type
+    it belongs to, for a reader that shows the types separately (the part `reader_view` of the agent's prompts)."""
 
     text: str
     chunks: tuple[str, ...] = ()
@@ -49,10 +49,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What the agent returns for one question: `items`, best first. A budget keeps the first of them.
+    """What the agent returns for one question: `items`, best first. If a budget applies, the first items are kept.
 
-    `order` says how the reader sees the kept items: `rank` as ranked, `stream` in the order of their first chunk (a
-    long-context agent ranks the newest text highest, and has it read in its original order).
+    `order` is the order in which the reader sees the kept items: `rank` as ranked, `stream` in the order of their first
+    chunk (a long-context agent ranks the newest text highest, but presents it in its original order).
     """
 
     items: list[Item] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class MemoryStats:
     """Tokens held by the memory now, by type (`{"core": 120, "semantic": 900}`), in the task's tokenizer. entries:
-    everything that is held, where the agent can list it."""
+    everything the memory holds, if the agent can list it."""
 
     tokens: Mapping[str, int] = field(default_factory=dict)
     entries: Sequence[Item] | None = None
@@ -99,13 +99,13 @@ class ToolResult:
 class Session:
     """Everything an agent may use: one session per context and repeat, and one per fork.
 
-    models: role -> model of this run; every call is booked. seed: for every random choice of the agent. scratch: the path
-    of `workdir`. budget: tokens that `recall` may return; an answer budget cuts further, and the agent does not learn of
-    it, because one memory is read under several. count: tokens of a text, by the task's tokenizer. record: takes one
-    operation on the memory. spend(tokens=0, usd=None, role="service"): books one call of a service that is no model of
-    the session; without `usd` its cost is unknown, and so is the run's. prompts: part -> text that replaces
-    what the agent's class has (`--prompt PART=FILE`). visible_query: behind `query`. query_used: whether the agent has
-    read it.
+    models: role -> model of this run; every call is counted. seed: for every random choice of the agent. scratch: the
+    path of `workdir`. budget: tokens that `recall` may return. An answer budget may cut the recall further; the agent
+    is not told, because runs with several answer budgets share one memory. count: counts the tokens of a text with the
+    task's tokenizer. record: records one operation on the memory. spend(tokens=0, usd=None, role="service"): records
+    one call of a service that is not a model of the session; without `usd` the cost of the run is unknown. prompts:
+    part -> text that replaces the text of the agent's class (`--prompt PART=FILE`). visible_query: the value of
+    `query`. query_used: whether the agent has read it.
     """
 
     models: Mapping[str, BoundModel]
@@ -121,13 +121,13 @@ class Session:
 
     @property
     def workdir(self) -> Path:
-        """A folder of this agent's own: made when it is first asked for, copied with a fork, deleted at the end."""
+        """This agent's own folder. It is created at the first access, copied with a fork, and deleted at the end."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         return self.scratch
 
     @property
     def query(self) -> Query | None:
-        """The visible question. Reading it is noted: `used` beside `offered` in the results."""
+        """The visible question. Reading it is recorded: the results show `used` beside `offered`."""
         if self.visible_query is not None:
             self.query_used = True
         return self.visible_query
@@ -137,17 +137,18 @@ class Session:
 class Agent(Protocol):
     """The three methods that every agent has: `begin(session)`, `observe(chunk)`, `recall(query) -> Recall`.
 
-    Optional are `finish()`, called before questions are asked; `answer(query, recall) -> Answer | str` of an agent that
-    answers by itself (`track = "native"`); `memory() -> MemoryStats`; `fork(session) -> agent`, a copy that can be fed and
-    asked without changing this one (`copy.deepcopy` where it is not defined; `fork = None`, or None as its result, says
-    that the agent cannot be copied, and it is built anew for every position at which questions are asked); `close()`.
+    Optional methods: `finish()`, called before questions are asked; `answer(query, recall) -> Answer | str`, for an
+    agent that answers by itself (`track = "native"`); `memory() -> MemoryStats`; `fork(session) -> agent`, a copy that
+    can be fed and asked without changing this agent; `close()`. Without `fork`, memeval uses `copy.deepcopy`. If `fork`
+    is None or returns None, the agent cannot be copied, and memeval builds it anew for every position at which
+    questions are asked.
 
-    `replayable = False` says that the memory does not follow from the replies of the session's models alone, because it
-    holds what a clock, a service or chance gave: then it is not shared with runs of another command, and `--fresh` reads
-    anew. `recall` must not change what later recalls return. `concurrent = True` promises that recall and answer may be
-    called from several threads at once; then the questions of one position are asked side by side. Each context has a
-    thread of its own, so handles that are bound to a thread (sqlite3), `asyncio.get_event_loop()`, `asyncio.run` and code
-    that blocks slow down their own context alone; Python allows signal handlers in the main thread only.
+    `replayable = False` declares that the memory does not follow from the models' replies alone, because it depends on
+    a clock, a service or chance. Such a memory is not shared with runs of another command, and `--fresh` reads the
+    stream again. `recall` must not change what later recalls return. `concurrent = True` promises that several threads
+    may call recall and answer at once; then the questions of one position are asked concurrently. Each context has its
+    own thread, so thread-bound handles (sqlite3), `asyncio.get_event_loop()`, `asyncio.run` and blocking code work and
+    slow down only their own context. Python allows signal handlers only in the main thread.
     """
 
     def begin(self, session: Session) -> Any: ...

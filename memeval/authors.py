@@ -1,7 +1,8 @@
-"""The texts of an agent's authors, from their public repository: fetched by the user, into the user's folder.
+"""Prompt texts of an agent's authors, downloaded from their public repository into the user's folder.
 
-A set of prompts may have `upstream.yaml`: repository, commit, the sha256 of each file, and for each part the rules by which
-its texts are taken from these files. Nothing of them is run: Python is read as a syntax tree, YAML by a safe loader. A rule:
+A set of prompts may have `upstream.yaml`: repository, commit, the sha256 of each file, and for each part the rules that
+extract its texts from these files. No downloaded code runs: Python is parsed into a syntax tree, YAML is read by a safe
+loader. A rule:
 
 - `file`, `in`, `name`, `nth`: in a class or function (`Memory._block`; else the whole file), the nth text (from 0, in the
   order of the source) that is assigned to `name`, is appended to it, is the argument of that name in a call or an argument
@@ -9,11 +10,11 @@ its texts are taken from these files. Nothing of them is run: Python is read as 
   a list of such. `template`: it is a template of `str.format`.
 - `file`, `key`: the text under a key of a YAML file, a template of `str.format`. As `each` of a part: name -> the text
   under that key in each mapping of the file that has one.
-- `holes`: what is in an f-string's or a template's braces (or is added to a string) -> what is written there: a placeholder,
-  a word, or the text of another rule. `line`: of the text only this line (from 1). `fixed`: this very text.
+- `holes`: expression in the braces of an f-string or a template (or added to a string) -> its replacement: a placeholder,
+  a word, or the text of another rule. `line`: only this line of the text (from 1). `fixed`: exactly this text.
 
-`text` is the one rule of a part that is one text. A part has the texts that upstream has if its digest is that of `sha256`.
-A part without rules is one that upstream's texts make no use of.
+`text` is the only rule of a part that is one text. A part equals upstream's texts if its digest is that of `sha256`. A
+part without rules is not used by upstream's texts.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _ADDING = ("append", "extend")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"scope": "in"}):
-    """How one text is made of a file (see above)."""
+    """How to extract one text from a file (see above)."""
 
     file: str = ""
     scope: str = ""
@@ -57,8 +58,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sco
 
 
 class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`upstream.yaml` of a set. files: path -> sha256. parts: part -> name of a text -> rule. sha256: part -> digest of what
-    the rules make of it."""
+    """`upstream.yaml` of a set. files: path -> sha256. parts: part -> name of a text -> rule. sha256: part -> digest of
+    the extracted texts."""
 
     repository: str
     commit: str
@@ -70,7 +71,7 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What `fetch` wrote. card: the agent's card that uses the texts; files: in its folder, the card included."""
+    """The result of `fetch`. card: the agent's card that uses the texts; files: in its folder, including the card."""
 
     card: Path
     files: tuple[str, ...]
@@ -80,13 +81,13 @@ class Fetched:
 
 @functools.cache
 def upstream_of(name: str) -> Upstream | None:
-    """Of a set; None where its texts can be fetched from nowhere."""
+    """The upstream of a set; None if its texts cannot be downloaded."""
     path = FOLDER / name / "upstream.yaml"
     return typed(read_yaml(path), Upstream, str(path)) if name and path.is_file() else None
 
 
 def is_authors(name: str, part: str, text: str) -> bool:
-    """Whether a text is the authors' own, of a part of a set."""
+    """Whether a text of a part of a set is the authors' own."""
     pinned = upstream_of(name)
     sha256 = pinned.sha256.get(part) if pinned else None
     return sha256 is not None and part_digest(text, parts(name)[part].several) == sha256
@@ -99,11 +100,11 @@ def part_digest(text: str, several: bool) -> str:
 
 
 def fetch(pinned: Upstream, out: Path, card: str, say: Say) -> Fetched:
-    """Write the texts of an agent's authors into a folder, with a card of the agent `card` that uses them. say: receives a
-    line for each file. MEMEVAL_UPSTREAM names a mirror (data/upstream.py).
+    """Write the texts of an agent's authors into a folder, with a card of the agent `card` that uses them. say:
+    receives a line for each file. MEMEVAL_UPSTREAM names a mirror (data/upstream.py).
 
-    Raises UsageError, with nothing written there, where a file cannot be had or is not the one that is pinned, and where a
-    text is not where the rules say.
+    Raises UsageError, with nothing written, if a file cannot be downloaded or is not the pinned one, or if a rule does
+    not find its text.
     """
     sources = [Pinned(pinned.repository, pinned.commit, path, sha256) for path, sha256 in pinned.files.items()]
     contents = {source.path: upstream.get(source, say).read_text(encoding="utf-8") for source in sources}
@@ -170,7 +171,7 @@ def _text(rule: Rule, contents: Mapping[str, str], where: str) -> str:
 
 
 _Piece = tuple[bool, str]
-"""Whether it is what is in braces, and the text or what is there"""
+"""(whether the piece comes from braces, its text)"""
 
 
 def _formatted(template: str) -> Iterator[_Piece]:
@@ -194,7 +195,7 @@ def _scope(source: str, dotted: str, where: str) -> ast.AST:
 
 
 def _given(scope: ast.AST, name: str) -> Iterator[ast.expr]:
-    """The texts that a name is given, in any order."""
+    """The texts that are assigned or passed to a name, in any order."""
     for node in ast.walk(scope):
         values: list[ast.expr | None] = []
         if isinstance(node, ast.Assign | ast.AnnAssign):

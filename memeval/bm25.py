@@ -1,10 +1,10 @@
-"""BM25 search over a memory that changes: add, update, delete and search in any order, without ever rebuilding.
+"""BM25 search over a memory that changes: add, update, delete and search in any order, without rebuilding.
 
-The scores are those of `rank_bm25.BM25Okapi` built afresh over the live entries in insertion order (k1 1.5, b 0.75,
-epsilon 0.25), the retriever of Mem-alpha (arXiv 2509.25911, section 3.3). Ties go to the older entry, and an updated
-entry keeps its place. Like the published top-20, `search` returns min(k, live entries) hits, also those of score 0: entries
-without a word in common score 0 and follow in insertion order (above any negative score, which the floor can produce).
-Where BM25Okapi divides by zero (no entry, or no entry with a word) every entry scores 0.
+The scores equal those of a new `rank_bm25.BM25Okapi` over the live entries in insertion order (k1 1.5, b 0.75, epsilon
+0.25), the retriever of Mem-alpha (arXiv 2509.25911, section 3.3). Ties go to the older entry, and an updated entry
+keeps its place. Like the published top-20, `search` returns min(k, live entries) hits, also those with score 0: entries
+without a common word score 0 and follow in insertion order (above any negative score, which the floor can produce).
+Where BM25Okapi divides by zero (no entry, or no entry with a word), every entry scores 0.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def tokenize(text: str) -> list[str]:
 
 
 class BM25Index:
-    """An incremental index. Entries are numbered 0, 1, 2, ... as they are added; a number is never used again.
+    """An incremental index. Entries are numbered 0, 1, 2, ... as they are added; a number is never reused.
 
-    Every version of an entry's text gets a slot of its own. A posting is a flat array `slot, frequency, slot, ...` that
-    only grows. A changed or deleted entry leaves its old slot behind, which no score counts; old slots are removed
-    once they outnumber the live entries. A copy shares every array until one side writes to it.
+    Every version of an entry's text gets its own slot. A posting is a flat array `slot, frequency, slot, ...` that only
+    grows. A changed or deleted entry leaves its old slot behind, which scores ignore; old slots are removed once they
+    outnumber the live entries. A copy shares every array until either side writes to it.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class BM25Index:
         return self._live
 
     def add(self, text: str) -> int:
-        """Index `text` as a new entry; its number."""
+        """Index `text` as a new entry; returns its number."""
         self._before_write()
         number = self._added
         if number == len(self._slot_of):
@@ -62,7 +62,7 @@ class BM25Index:
         return number
 
     def update(self, number: int, text: str) -> None:
-        """Replace the text of a live entry, which keeps its place in the order. KeyError when there is none."""
+        """Replace the text of a live entry, which keeps its place in the order. KeyError if there is no such entry."""
         slot = self._slot(number)
         self._before_write()
         self._drop(slot)
@@ -70,7 +70,7 @@ class BM25Index:
         self._sweep_if_due()
 
     def delete(self, number: int) -> None:
-        """Remove a live entry. KeyError when there is none."""
+        """Remove a live entry. KeyError if there is no such entry."""
         slot = self._slot(number)
         self._before_write()
         self._drop(slot)
@@ -79,7 +79,7 @@ class BM25Index:
         self._sweep_if_due()
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
-        """The `k` best live entries as (number, score), best first; fewer only when fewer are live."""
+        """The `k` best live entries as (number, score), best first; fewer only if fewer are live."""
         if k <= 0 or not self._live:
             return []
         numbers = np.flatnonzero(self._slot_of[: self._added] >= 0)
@@ -94,8 +94,8 @@ class BM25Index:
         return [(int(numbers[i]), float(scores[i])) for i in best]
 
     def copy(self) -> BM25Index:
-        """An independent index with the same entries. Costs nothing until either side is written to; then that side
-        copies its tables (not the postings: those are copied one by one, when they grow)."""
+        """An independent index with the same entries. It costs nothing until either side is written to; then that side
+        copies its tables (not the postings: they are copied one by one when they grow)."""
         twin = BM25Index.__new__(BM25Index)
         self._shared = True
         self._owned = set()
@@ -104,7 +104,7 @@ class BM25Index:
         return twin
 
     def _scores(self, words: list[str]) -> NDArray[np.float64]:
-        """BM25 score of every slot; those of old slots mean nothing."""
+        """BM25 score of every slot; the scores of old slots are meaningless."""
         scores = np.zeros(len(self._texts))
         if not self._words:
             return scores
@@ -119,11 +119,11 @@ class BM25Index:
         return scores
 
     def _idf(self, held: int) -> float:
-        """log((N - n + 0.5) / (n + 0.5)); a word that more than half of the entries hold would be negative and gets
-        epsilon times the mean idf of the vocabulary instead (which may be negative too: so does BM25Okapi)."""
+        """log((N - n + 0.5) / (n + 0.5)). For a word that more than half of the entries contain this would be negative;
+        it gets epsilon times the mean idf of the vocabulary instead (which may be negative too, as in BM25Okapi)."""
         if 2 * held <= self._live:
             return float(np.log(self._live - held + 0.5) - np.log(held + 0.5))
-        if self._floor is None:  # words held by as many entries have the same idf
+        if self._floor is None:  # words in equally many entries have the same idf
             words = np.bincount(np.fromiter(self._documents.values(), np.intp, len(self._documents)))
             entries = np.arange(len(words))
             total = np.sum(words * (np.log(self._live - entries + 0.5) - np.log(entries + 0.5)))

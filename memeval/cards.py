@@ -1,8 +1,8 @@
-"""Cards: the YAML files that say what is asked (tasks) and who answers (agents).
+"""Cards: YAML files that describe tasks (what is asked) and agents (who answers).
 
-A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and fix.
-`extends: other` inherits every key of another card of the same kind. A task may carry variants, written `task@variant`.
-What has no card is found by plugins.py. docs/cards.md describes every key, and where cards are looked for.
+A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and
+fix. `extends: other` inherits every key of another card of the same kind. A task may have variants, written
+`task@variant`. plugins.py finds what has no card. docs/cards.md describes every key, and where cards are searched.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from memeval.typed import Count, Positive, fields, typed, unknown_key
 from memeval.yamlfile import at_key, decoded, read_yaml
 
 MIN_CHUNK = 8
-"""Tokens of the smallest `chunk_tokens`. A single character can take several, and is never cut."""
+"""The smallest `chunk_tokens`: a single character can take several tokens, and is never split."""
 
 
 class TaskCard(msgspec.Struct, frozen=True):
-    """WHAT is asked. `source` is a module of memeval/tasks (or `file.py:Class`) and `params` are its own settings.
+    """A task: what is asked. `source` is a module of memeval/tasks (or `file.py:Class`) and `params` are its settings.
 
-    documents: stream length in documents (the question's own included). tokens: stream length in tokens instead.
+    documents: stream length in documents (including the question's own). tokens: stream length in tokens instead.
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
-    chunk_tokens, reader_budget: tokens of `tokenizer`. answer_tokens: those that the reader's reply may have (0: as many as
-    its prompt needs, prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks).
-    questions: default prefix of the seeded order (0 = all).
-    cluster: what the interval resamples: question, context, persona or conversation. judge: the family of judge prompts
-    that `memeval score --judge` uses for this task. family, split: whose questions these are, and of which part (train,
-    dev, test ...), for the look-up of what was trained on. trained_on: models known to have been trained on this data, as
-    `NAME` (in-domain) or `NAME: leaked, how` (on this very split).
+    chunk_tokens, reader_budget: tokens of `tokenizer`. answer_tokens: limit of the reader's reply (0: the limit of its
+    prompt, prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks). questions:
+    default prefix of the seeded order (0 = all). cluster: what the interval resamples: question, context, persona or
+    conversation. judge: the family of judge prompts that `memeval score --judge` uses for this task. family, split: the
+    data set and part (train, dev, test ...) of the questions, to look up what models were trained on. trained_on:
+    models known to have been trained on this data, as `NAME` (in-domain) or `NAME: leaked, how` (on exactly this
+    split).
 
-    Of a published protocol: layout: how streams are laid out (empty: as streams.py does; `memocr`: as MemOCR's script does).
-    sampling: role -> parameters of every call of the agent and of the reader. repeats: default runs of the whole.
-    recall_prefix: agent -> text that stands before each question when its memory is searched, where the card (or the
-    variant) follows a protocol. scoring: `equal` (one rule for all agents), or `as-published`: the headline is the metric
-    that `published_metrics` has for the agent (`*`: any other). keyword_separator: between the keywords of a gold, for
-    `keyword_share`. cut_off: whether a reply that was cut off at its token limit is wrong, or is scored as far as it goes,
-    as most published scripts do. protocol: whose it is. deviations: what is known to differ from it here (validity section
-    5); those of a base, a card and a variant add up. reader_deviation: another, where the reader answers by our prompt.
+    For a published protocol: layout: how streams are laid out (empty: as in streams.py; `memocr`: as in MemOCR's
+    script). sampling: role -> parameters of every call of the agent and of the reader. repeats: default number of runs
+    of the whole. recall_prefix: agent -> text before each question when its memory is searched. scoring: `equal` (one
+    rule for all agents), or `as-published`: the headline is the metric that `published_metrics` has for the agent (`*`:
+    any other). keyword_separator: between the keywords of a gold, for `keyword_share`. cut_off: whether a reply that
+    was cut off at its token limit is wrong, or is scored as it is, as in most published scripts. protocol: its name.
+    deviations: known differences from it (validity section 5); those of a base, a card and a variant add up.
+    reader_deviation: a further one if the reader uses memeval's prompt.
     """
 
     name: str
@@ -95,16 +95,17 @@ class TaskCard(msgspec.Struct, frozen=True):
 
 
 class AgentCard(msgspec.Struct, frozen=True):
-    """WHO answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or `file.py:Class`.
+    """An agent: who answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or
+    `file.py:Class`.
 
-    params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
-    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). sampling:
-    role -> parameters of its calls, whatever model has the role. prompt_set: shipped prompts in place of the class's.
-    prompts: part -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to
-    the card). replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes,
-    if nothing). trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that
-    model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv); deviations: what is known to differ
-    from the agent as it was published.
+    params: arguments of the constructor (with --set). track: reader (the harness answers from `recall`) or native.
+    models: the model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling
+    parameters). sampling: role -> parameters of its calls, whatever model has the role. prompt_set: shipped prompts
+    that replace the class's. prompts: part -> prompt file, relative to the card. source: further files that determine
+    the answers (globs, relative to the card). replayable: whether the memory follows from the stored replies of its
+    models; None: as the class declares (default yes). trained_on: what the card's own model was trained on
+    (trained.py); it applies only if a run uses that model. reproduces: published rows, as `TABLE: METHOD`
+    (leaderboards/published.csv); deviations: known differences from the published agent.
     """
 
     name: str
@@ -130,8 +131,8 @@ class AgentCard(msgspec.Struct, frozen=True):
 
 
 class SuiteCard(msgspec.Struct, frozen=True):
-    """Several tasks under one name. reduce: how their headlines become one number; `mean` is the plain mean of the tasks
-    (each counts the same, whatever its number of questions)."""
+    """Several tasks under one name. reduce: how their headlines become one number; `mean` is the plain mean of the
+    tasks (with equal weights, whatever their numbers of questions)."""
 
     name: str
     tasks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
@@ -144,7 +145,7 @@ class SuiteCard(msgspec.Struct, frozen=True):
 Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
 FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "baselines"}
 GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8", "visible")
-"""Variants of any task (`visible`), and of those whose streams are put together here, with examples of their numbers."""
+"""Variants of any task (`visible`), and of tasks whose streams are built here, with examples of their numbers."""
 _SWITCHES = {"hard": "hard", "visible": "query_visible"}
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _KINDS: dict[type[msgspec.Struct], str] = {
@@ -158,14 +159,14 @@ _INSIDE: dict[type, dict[str, str]] = {
     AgentCard: {**_SAMPLED, **dict.fromkeys(("memory", "reader", "judge", "embedder"), "under 'models'")},
     SuiteCard: {},
 }
-"""Kind of card -> key -> where in it the key belongs, for keys that are not at its top."""
+"""Kind of card -> key -> its right place, for keys that do not belong at the top level."""
 _MERGED = ("params", "variants", "models", "prompts")
-"""Mappings of which an extending card or a variant replaces the keys that it has itself."""
+"""Mappings that an extending card or a variant overrides key by key."""
 _NOT_INHERITED = {"name", "abstract", "extends", "reproduces"}
 
 
 class UnknownKey(UsageError):
-    """A key that a card does not have. data: the card's; plugins.py looks whether its source or agent has the key."""
+    """An unknown key of a card. data: the card's; plugins.py checks whether its source or agent has the key."""
 
     def __init__(self, message: str, key: str, data: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -173,13 +174,13 @@ class UnknownKey(UsageError):
 
 
 def bundled(folder: str) -> Path:
-    """`tasks/`, `baselines/` or `leaderboards/`: inside an installed wheel, else beside the package (checkout)."""
+    """`tasks/`, `baselines/` or `leaderboards/`: inside an installed wheel, otherwise beside the package (checkout)."""
     inside = Path(__file__).parent / "_data" / folder
     return inside if inside.is_dir() else Path(__file__).parent.parent / folder
 
 
 def folders(kind: type, extra: tuple[str, ...] = ()) -> list[Path]:
-    """Where cards of a kind are looked for, first match wins."""
+    """Folders in which cards of a kind are searched; the first match wins."""
     return [*(Path(folder).expanduser().absolute() for folder in extra), Path.cwd() / FOLDERS[kind], bundled(FOLDERS[kind])]
 
 
@@ -193,8 +194,8 @@ def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:
 
 
 def find(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> Card | None:
-    """The card of that name or path, its `extends` resolved; None when no card has that name. `name` in the file defaults to
-    the file's name."""
+    """The card with that name or path, its `extends` resolved; None if no card has that name. `name` defaults to the
+    file's name."""
     path = Path(name).expanduser().absolute() if name.endswith((".yaml", ".yml")) else _named(kind, name, extra)
     if path is None or (kind is not AgentCard and (kind is SuiteCard) != _is_suite(path)):
         return None
@@ -211,7 +212,7 @@ def find(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> Card | Non
 
 
 def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
-    """The file that `listing` has under a name, without reading whole folders."""
+    """The file that `listing` has for a name, without reading whole folders."""
     if not name or Path(name).name != name:
         return None
     paths = (folder / f"{name}.yaml" for folder in folders(kind, extra))
@@ -219,19 +220,19 @@ def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
 
 
 def _is_suite(path: Path) -> bool:
-    """Suites are in the folder of the tasks; their file has the key `tasks`."""
+    """Whether a file in the tasks' folder is a suite: it has the key `tasks`."""
     return path.is_file() and "tasks" in read_yaml(path)
 
 
 def shadowed(card: TaskCard | AgentCard) -> list[str]:
-    """Other cards of its name that it hides (recorded in the manifest)."""
+    """Other cards with the same name that this card hides (recorded in the manifest)."""
     own = Path(card.path)
     others = [folder / own.name for folder in folders(type(card))] if card.path else []
     return [str(path.resolve()) for path in others if path.is_file() and not path.samefile(own)]
 
 
 def _merged(kind: type[msgspec.Struct], path: Path, extra: tuple[str, ...], seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The typed values of a card's file over those of the card that it extends."""
+    """The typed values of a card's file, merged over those of the card that it extends."""
     data = _typed(kind, read_yaml(path), path)
     base_name = data.get("extends")
     if not base_name:
@@ -251,7 +252,7 @@ def _merged(kind: type[msgspec.Struct], path: Path, extra: tuple[str, ...], seen
 
 
 def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known to differ from a protocol adds up."""
+    """`base` overridden by `changes`; lists of known deviations are joined."""
     found = {key: {**base.get(key, {}), **new} if key in _MERGED else new for key, new in changes.items()}
     if "deviations" in changes:
         found["deviations"] = (*base.get("deviations", ()), *changes["deviations"])
@@ -259,7 +260,7 @@ def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *keys: str) -> dict[str, Any]:
-    """The values of a card's file, or of one of its variants, each of the type of its field."""
+    """The values of a card's file, or of one of its variants, each checked against its field's type."""
     _known_keys(kind, data, path, *keys)
     if kind is AgentCard and "trained_on" in data:
         data = {**data, "trained_on": trained.parse(data["trained_on"], at_key(path, *keys, "trained_on"))}
@@ -270,7 +271,7 @@ def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *key
 
 
 def _known_keys(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *keys: str) -> None:
-    """Raises UnknownKey, which says where the key belongs, if it is one of another place."""
+    """Raises UnknownKey for an unknown key, with its right place if it belongs elsewhere."""
     known = _keys(kind)
     for key in data:
         if key in known:
@@ -280,12 +281,12 @@ def _known_keys(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path,
 
 
 def _keys(kind: type[msgspec.Struct]) -> list[str]:
-    """What may be in a card's file."""
+    """The keys that a card's file may have."""
     return [name for name in fields(kind) if name != "path"]
 
 
 def misplaced(kind: type[msgspec.Struct], key: str, fault: str) -> str:
-    """What is said of a key that is unknown where it is (`fault`), and where it belongs instead, if that is known."""
+    """The message for a key that is unknown in its place (`fault`), and where it belongs, if known."""
     where = _INSIDE[kind].get(key) or next((name for other, name in _KINDS.items() if key in _keys(other)), None)
     where = "one level up, beside 'params'" if key in _keys(kind) else where
     return f"{fault.partition(';')[0]}; it belongs {where}" if where else fault
@@ -302,14 +303,14 @@ def own_model(models: Any) -> tuple[str, str]:
 
 
 def _check(card: TaskCard, path: Path) -> None:
-    """Raises UsageError where the keys of a card contradict each other."""
+    """Raises UsageError if keys of a card contradict each other."""
     if card.layout and (card.hard or card.tokens or card.shared != 1):
         raise UsageError(
             f"{at_key(path, 'layout')}: layout '{card.layout}' is one question per stream of so many documents, filled at "
             "random: it does not go with 'hard', 'tokens' or 'shared'"
         )
     for agent, metric in card.published_metrics.items():
-        judged = metric == "judge" and card.judge and card.scoring == "equal"  # a judge is no rule of a card
+        judged = metric == "judge" and card.judge and card.scoring == "equal"  # `metrics` need not list the judge
         if metric not in card.metrics and not judged:
             place = at_key(path, "published_metrics", agent)
             raise UsageError(f"{place}: 'published_metrics.{agent}' is {metric!r}, expected one of the card's 'metrics'")
@@ -323,9 +324,9 @@ def _check(card: TaskCard, path: Path) -> None:
 def with_variant(card: TaskCard, variant: str) -> TaskCard:
     """The card as `name@variant`: one of its own `variants:`, or a general one.
 
-    General (GENERAL): `documents-N` (streams of N documents), `tokens-N` (filled to N tokens), `hard` (nearest distractors
-    without the answer), `shared` or `shared-K` (K questions in one stream, default 8), `visible` (the question is shown
-    while the stream is read).
+    General variants (GENERAL): `documents-N` (streams of N documents), `tokens-N` (filled to N tokens), `hard` (nearest
+    distractors without the answer), `shared` or `shared-K` (K questions in one stream, default 8), `visible` (the
+    question is shown while the stream is read).
     """
     name = f"{card.name}@{variant}"
     general = _GENERAL.fullmatch("shared-8" if variant == "shared" else variant)

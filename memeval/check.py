@@ -1,8 +1,8 @@
-"""Probes on small bundled streams whether an agent keeps the contract, and what it may claim. No key is needed.
+"""Test on small bundled streams whether an agent keeps the contract, and what it may claim. No key is needed.
 
-Required: it runs; recall changes nothing; the order of questions does not matter; contexts are isolated; a fork equals an
-agent that saw only the prefix, and feeding a fork does not change the original; nothing that the agent holds leads to gold
-(a walk over the object graph). Every agent that was made is closed; a `close` that raises is a finding.
+Required: it runs; recall changes nothing; the order of questions does not matter; contexts are isolated; a fork equals
+an agent that saw only the prefix, and feeding a fork does not change the original; nothing that the agent holds leads
+to gold (a walk over the object graph). Every agent that was created is closed; a `close` that raises is a finding.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Texts = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One probe. ok: None where it does not apply to this agent."""
+    """The result of one test. ok: None if the test does not apply to this agent."""
 
     probe: str
     ok: bool | None
@@ -57,8 +57,8 @@ async def check(
     agent_timeout: float | None = None,
     slow: Callable[[str], None] = lambda method: None,
 ) -> tuple[list[Finding], list[str]]:
-    """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow: called
-    with the name of a method that has not returned after a minute."""
+    """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow:
+    called with the name of a method that has not returned after a minute."""
     findings: list[Finding] = []
     async with contextlib.AsyncExitStack() as opened:
         bench = _Bench(spec, embedder, agent_timeout, slow, opened)
@@ -78,8 +78,8 @@ async def check(
 
 
 class _Bench:
-    """Two bundled streams, and fresh agents that read them. opened: closes every agent that was made, and its thread.
-    trouble: what went wrong when they were closed."""
+    """Two bundled streams, and new agents that read them. opened: closes every agent that was created, and its thread.
+    trouble: errors while closing."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class _Bench:
             self.trouble.append(event.what)
 
     async def begin(self, number: int) -> tuple[ContextRun, AgentRunner]:
-        """A fresh agent that has begun, with its run in one of the two contexts."""
+        """A new agent after `begin`, with its run in one of the two contexts."""
         self._made += 1
         stage = self.run.stage(lambda row: None)
         agent_class = plugins.agent_class(self.run.spec.agent.card)
@@ -120,13 +120,13 @@ class _Bench:
         return run, agent
 
     async def fork(self, run: ContextRun, agent: AgentRunner) -> AgentRunner:
-        """Raises CannotFork."""
+        """A fork of the agent. Raises CannotFork."""
         fork = await agent.fork(run.folder / "fork")
         self._opened.push_async_callback(run.close, fork)
         return fork
 
     async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> AgentRunner:
-        """An agent that has read some chunks of a context and finished."""
+        """A new agent that has read some chunks of a context, after `finish`."""
         run, agent = await self.begin(number)
         stream = self.contexts[number].stream[chunks]
         await run.feed(agent, stream[::-1] if reverse else stream, None)
@@ -134,7 +134,7 @@ class _Bench:
         return agent
 
     def queries(self, number: int) -> list[Query]:
-        """The questions of both contexts, those of this one first."""
+        """The questions of both contexts, this context's first."""
         questions = [q for context in self.contexts for q in context.context.questions]
         own = self.contexts[number].context.questions
         ordered = sorted(questions, key=lambda question: question not in own)
@@ -256,8 +256,8 @@ _OPAQUE = (types.ModuleType, type, str, bytes, int, float, complex, type(None), 
 
 
 def reachable(roots: Mapping[str, Any], limit: int = 1_000_000) -> Iterator[tuple[Any, str]]:
-    """Every object that can be reached by attributes, slots, containers, closures, partials and bound methods, with its
-    path. The walk stops at modules and classes, except for what the agent's own class holds."""
+    """Every object reachable by attributes, slots, containers, closures, partials and bound methods, with its path. The
+    walk stops at modules and classes, except for what the agent's own class holds."""
     seen: set[int] = set()
     queue = deque((value, name) for name, value in roots.items())
     for name, value in roots.items():

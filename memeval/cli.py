@@ -1,7 +1,7 @@
-"""The `memeval` command: verbs and their options. Each verb imports its command when it is used (commands/).
+"""The `memeval` command: verbs and their options. Each verb imports its command (commands/) when it is used.
 
-Exit codes: 0 ok; 2 usage (one line on stderr); 3 a run is invalid or partial, or a finding is FAIL; 130 interrupted (after
-the line that resumes).
+Exit codes: 0 ok; 2 usage (one line on stderr); 3 a run is invalid or partial, or a finding is FAIL; 130 interrupted
+(after the line that resumes).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verbs that read runs: what came out, which is better, where answers were lost. As cli.py, options alone."""
+"""The verbs that read runs: results, comparisons, where answers were lost. Like cli.py, it only defines options."""
 
 from __future__ import annotations
 

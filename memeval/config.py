@@ -1,4 +1,4 @@
-"""What a user sets once: `memeval.yaml` of the working directory, and environment variables. Flags go before both."""
+"""Permanent settings: `memeval.yaml` in the working directory, and environment variables. Flags override both."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from memeval.errors import UsageError, suggest
 from memeval.yamlfile import read_yaml
 
 ROLES = ("memory", "reader", "judge", "embedder")
-"""Model roles. Each may be set by a key of its name, or by MEMEVAL_<ROLE>."""
+"""Model roles. A key of the same name or MEMEVAL_<ROLE> sets the model of a role."""
 
 MODELS = ("model", *ROLES)
-"""`model` is that of the roles memory and reader."""
+"""`model` sets the roles memory and reader."""
 KEYS = (*MODELS, "base_url", "data_dir", "prices")
 _ENVIRONMENT = "MEMEVAL_"
 _OTHERS = ("base_url", "data", "cache", "upstream", "api_key", "headers", "vllm")
@@ -24,9 +24,9 @@ VARIABLES = tuple(f"{_ENVIRONMENT}{name.upper()}" for name in (*MODELS, *_OTHERS
 
 
 def read_config() -> dict[str, Any]:
-    """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py); `model` and
-    the roles are names, or mappings of `name`, `tag`, sampling parameters, `context` and `backend`, as in an agent card; the
-    others are strings. Raises UsageError naming the key."""
+    """The keys of `memeval.yaml`, checked; empty if there is no such file. `prices` is a mapping (models/prices.py);
+    `model` and the roles are names, or mappings of `name`, `tag`, sampling parameters, `context` and `backend`, as in
+    an agent card; the others are strings. Raises UsageError that names the key."""
     _warn_of_unread_variables()
     path = Path("memeval.yaml")
     if not path.is_file():
@@ -51,7 +51,8 @@ def read_config() -> dict[str, Any]:
 
 @functools.cache
 def _warn_of_unread_variables() -> None:
-    """A line on stderr for each, once. It is no error: other programs may have variables of such names."""
+    """Print one line on stderr for each unknown MEMEVAL_ variable. It is no error, because other programs may have
+    variables of such names."""
     for name in sorted(os.environ):
         if name.startswith(_ENVIRONMENT) and name not in VARIABLES:
             known = ", ".join(VARIABLES)
@@ -59,8 +60,8 @@ def _warn_of_unread_variables() -> None:
 
 
 def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:
-    """The data folder: the flag, MEMEVAL_DATA, `data_dir` of memeval.yaml; None when none is set. Raises UsageError when it
-    does not exist."""
+    """The data folder: the flag, MEMEVAL_DATA, or `data_dir` of memeval.yaml; None if none is set. Raises UsageError if
+    it does not exist."""
     candidates = [
         ("--data-dir", typed),
         ("MEMEVAL_DATA", os.environ.get("MEMEVAL_DATA")),

@@ -1,7 +1,7 @@
-"""Whether the models of a run were trained on its questions: looked up with every run (validity section 5).
+"""Look up whether the models of a run were trained on its questions (validity section 5).
 
-`leaked`: this very split was trained on, or one of the questions asked was. `in-domain`: the same family, as far as known
-in another split. What is known comes from the agent's card, the checkpoints' folders and the task's card.
+`leaked`: a model was trained on exactly this split, or on one of the questions asked. `in-domain`: on the same family,
+as far as known in another split. Sources are the agent's card, the checkpoints' folders and the task's card.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from memeval.records.summary import Contamination
 from memeval.trained import ALL, TrainedOn, content_hash, of_checkpoint
 
 Claims = Mapping[str, tuple[TrainedOn, ...]]
-"""Model (or agent) -> what it is known to have been trained on."""
+"""Model (or agent) -> its known training data."""
 
 
 def claims(task: TaskCard, agent: AgentCard, models: Mapping[str, ModelSpec]) -> Claims:
-    """What is known of the models of a run. Raises UsageError when a checkpoint's file cannot be used."""
+    """The known training data of a run's models. Raises UsageError if a checkpoint's file cannot be used."""
     own = agent.trained_on if runs_its_own_model(agent, models) else ()
     found: dict[str, tuple[TrainedOn, ...]] = {agent.name: own}
     for model in {model.name: model for model in models.values()}.values():
@@ -35,14 +35,14 @@ def claims(task: TaskCard, agent: AgentCard, models: Mapping[str, ModelSpec]) ->
 
 
 def runs_its_own_model(card: AgentCard, models: Mapping[str, ModelSpec]) -> bool:
-    """Whether what the card says of its model holds in this run: not when another model was named. A card without a model
-    speaks of the agent itself (one that brings weights of its own)."""
+    """Whether the card's statement about its model applies to this run: not if another model was named. A card without
+    a model describes the agent itself (one with its own weights)."""
     role, own = cards.own_model(card.models)
     return not own or (role in models and _stem(models[role].name) == _stem(own))
 
 
 def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Contamination | None:
-    """The look-up. questions: id -> text of those asked. None: nothing is known."""
+    """Look up the contamination. questions: id -> text of those asked. None: nothing is known."""
     family, split = family_of(task)
     trained = trained_questions(known, questions)
     hashes = {content_hash(questions[key]) for key in trained}
@@ -64,23 +64,23 @@ def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -
 
 
 def trained_questions(known: Claims, questions: Mapping[str, str]) -> set[str]:
-    """The ids of the questions that were trained on, as far as hashes of what was trained on were kept."""
+    """The ids of the questions that a model was trained on, if hashes of the training data are known."""
     hashes = {one for entries in known.values() for entry in entries for one in entry.hashes}
     return {key for key, text in questions.items() if content_hash(text) in hashes} if hashes else set()
 
 
 def of_model(task: TaskCard, model: str) -> Contamination | None:
-    """What the task's card alone says of a model by its name."""
+    """The contamination of a model by its name alone, from the task's card."""
     return contamination(task, {model: tuple(_warnings(task, model))}, {})
 
 
 def family_of(task: TaskCard) -> tuple[str, str]:
-    """(family, split) of a task; a task that names none is a family of its own, data without splits are `all`."""
+    """(family, split) of a task. A task without a family is its own family; data without splits have the split `all`."""
     return task.family or task.name.partition("@")[0], task.split or ALL
 
 
 def facts(task: TaskCard, known: Claims) -> dict[str, Any]:
-    """What the mark rests on, for the manifest: of the hashes, how many and a digest."""
+    """The facts behind the mark, for the manifest; of the hashes only their number and a digest."""
     family, split = family_of(task)
     rows = []
     for who, entry in ((who, entry) for who, entries in known.items() for entry in entries):
@@ -90,7 +90,7 @@ def facts(task: TaskCard, known: Claims) -> dict[str, Any]:
 
 
 def _warnings(task: TaskCard, model: str) -> list[TrainedOn]:
-    """A task card's `NAME` or `NAME: leaked, how` where the model's name holds that name's words."""
+    """The entries `NAME` or `NAME: leaked, how` of a task's card whose words occur in the model's name."""
     family, split = family_of(task)
     found = []
     for warning in task.trained_on:
@@ -102,7 +102,7 @@ def _warnings(task: TaskCard, model: str) -> list[TrainedOn]:
 
 
 def _of_weights(model: ModelSpec) -> tuple[TrainedOn, ...]:
-    """What the folder of weights says that lie here; a hub id is not looked up."""
+    """The statement in the model's folder of weights on this machine; a hub id is not looked up."""
     where = registry.route(model)
     folder = Path(where.name).expanduser()
     return of_checkpoint(folder) if where.kind in LOCAL and folder.is_dir() else ()

@@ -1,8 +1,8 @@
-"""What makes a result what it is: the part of a card that a run's hash covers, and digests of questions, so that a finished
-sample is used again only while the digest of its question agrees.
+"""The identity of results: the part of a card that a run's hash covers, and digests of questions. A finished sample is
+reused only while the digest of its question agrees.
 
-A digest of a question is the first 16 hex digits of a sha256, linear in the text. Words of a card (chunk size, metrics) are
-not in it: those are in the run's hash.
+The digest of a question is the first 16 hex digits of a sha256, in time linear in the text. Card settings (chunk size,
+metrics) are in the run's hash instead.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _NOT_IDENTITY = {
     *("repeats", "replayable", "protocol", "deviations", "reader_deviation", "reproduces"),
     *("judge", "family", "split", "trained_on"),
 }
-"""Keys of cards that change no number. Every other key, a new one too, is in the run's hash."""
+"""Keys of cards that change no number. The run's hash covers every other key, new ones included."""
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
     *("cluster", "scoring", "published_metrics", "keyword_separator", "cut_off", "recall_prefix"),
-    "sampling",  # of each role it is among the parameters of its model
+    "sampling",  # part of the parameters of each role's model
 }
-"""Keys of a task's card that say how a memory is answered from: another value leaves the memory as it is."""
+"""Keys of a task's card that only affect how a memory is answered from; they leave the memory unchanged."""
 
 
 def context_digest(context: Context) -> str:
-    """Of the stream alone: text, time and speaker of every unit, in order."""
+    """The digest of a stream: text, time and speaker of every unit, in order."""
     return _sha(map(_unit_line, context.units))
 
 
 def question_digest(context: Context, question: Question, stream: str) -> str:
-    """Of the stream, of the question as it is asked, and of its golds. stream: `context_digest(context)`, which is the same
+    """The digest of the stream, the question as it is asked, and its golds. stream: `context_digest(context)`, the same
     for all questions of a context."""
     asked = [question.id, question.text, question.time, question.options, question.position]
     golds = [question.answers, question.answerable, question.kind, question.keypoints, context.cluster]
@@ -69,28 +69,29 @@ def _json(value: Any) -> str:
 
 
 def _sha(parts: Iterable[str]) -> str:
-    """Of ASCII JSON, one part a line: no text can look like two. Lone surrogates are kept apart, as escapes."""
+    """sha256 of ASCII JSON, one part per line, so that different texts cannot look equal. Lone surrogates stay
+    distinct, as escapes."""
     lines = "".join(f"{part}\n" for part in parts)
     return hashlib.sha256(lines.encode("ascii")).hexdigest()[:LENGTH]
 
 
 def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
-    """The part of a card that makes a number what it is: what the run's hash covers."""
+    """The part of a card that affects numbers: what the run's hash covers."""
     found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
     for key in ("agent", "source"):
-        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not its folder
+        if isinstance(found.get(key), str) and ".py:" in found[key]:  # the file's content counts, not its folder
             found[key] = Path(found[key]).name
     return found
 
 
 def ingest_identity(card: TaskCard) -> dict[str, Any]:
-    """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
+    """The part of a task's card that affects a memory: not how it is read, and not how answers are scored."""
     return _read_part(identity(card))
 
 
 def read_as(card: TaskCard) -> str:
-    """The name of a task without what its variants say about answering only: runs of it under any answer budget read one
-    memory. Of variants that read alike, the first that the card has."""
+    """The name of a task without variants that only affect answering: its runs under any answer budget share one
+    memory. Of variants that read alike, the first one of the card."""
     base, *names = card.name.split("@")
     for name in names:
         read = _read_part(card.variants.get(name, {"": name}))

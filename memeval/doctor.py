@@ -1,6 +1,7 @@
-"""Whether a run would work here: packages, memeval.yaml, the models of the roles, data and tokenizers of tasks, folders.
+"""Check whether a run would work here: packages, memeval.yaml, the models of the roles, data and tokenizers of tasks,
+folders.
 
-Each finding has the remedy where something is missing. Nothing is written, and no key is shown.
+Each finding names the remedy if something is missing. Nothing is written, and no key is shown.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from memeval.runs.roles import chosen, role_model
 from memeval.tasks import Settings
 
 REPLY = 2048
-"""Tokens of a reply, of the reader and of the writer of a memory, that must fit the window besides the prompt."""
+"""Tokens of a reply (of the reader, or of the writer of a memory) that must fit in the window besides the prompt."""
 AROUND = 1000
-"""Tokens of instructions and question around what the reader reads."""
+"""Tokens of instructions and question around the text that the reader reads."""
 VIEW = 4096
 """Tokens of instructions, tools and memory around the chunk that a writer reads."""
 FREE = 200_000_000
@@ -38,8 +39,8 @@ FREE = 200_000_000
 
 
 def findings(options: Options, timeout: float | None = None) -> Iterator[Finding]:
-    """Of the options, models, base_url, tasks, answer_budgets, data_dir, runs_dir and tasks_dir count. timeout: seconds for
-    one call to a model."""
+    """Check `models`, `base_url`, `tasks`, `answer_budgets`, `data_dir`, `runs_dir` and `tasks_dir` of the options.
+    timeout: seconds for one call to a model."""
     yield from _packages()
     config: dict[str, Any] = {}
     try:
@@ -87,12 +88,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _normal(name: str) -> str:
-    """The name of a package as PEP 503 compares it."""
+    """The name of a package, normalised as in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -> Iterator[Finding]:
-    """The tasks that were named, with their data and tokenizers. Fills `cards` with those that were found."""
+    """Check the named tasks, their data and tokenizers. Appends the cards that were found to `cards`."""
     from memeval.tasks.verify import missing, remedy
 
     settings = Settings()
@@ -123,7 +124,7 @@ def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -
 
 
 def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCard], timeout: float) -> Iterator[Finding]:
-    """Each model once, with all its roles."""
+    """Check each model once, with all its roles."""
     wanted: list[tuple[list[str], ModelSpec]] = []
     for role in ROLES:
         if role in ("judge", "embedder") and not chosen(role, options, config):
@@ -143,7 +144,7 @@ def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCar
 
 
 def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) -> dict[str, int]:
-    """What has to fit the window of a model in these roles -> tokens, on the tasks that were named."""
+    """What must fit in the window of a model in these roles -> tokens, for the named tasks."""
     needs: dict[str, int] = {}
     for card in cards:
         if "memory" in roles:
@@ -155,7 +156,8 @@ def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) ->
 
 
 def unwritable(folder: Path) -> str:
-    """Why no file can be written in a folder that need not exist yet; empty when one can. Writes nothing."""
+    """The reason why no file can be written in a folder, which may not exist yet; empty if files can be written. Writes
+    nothing."""
     there = folder.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent

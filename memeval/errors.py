@@ -1,7 +1,8 @@
-"""Errors a user can fix. Everything else is a bug and keeps its traceback."""
+"""Errors that a user can fix. Every other error is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -10,8 +11,8 @@ class UsageError(Exception):
 
 
 class BadParameter(UsageError):
-    """A call asks a model for what it does not have. `name`: the parameter. Set by the user it is bad input; asked for by a
-    program, its request is refused and the run goes on."""
+    """A call uses a parameter (`name`) that the model does not have. If the user set it, this is bad input; if a
+    program did, its request is refused and the run goes on."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -19,24 +20,27 @@ class BadParameter(UsageError):
 
 
 class NoData(UsageError):
-    """The data of a task are not on this machine and cannot be fetched, or are too few. A suite goes on without a task whose
-    files are not there."""
+    """The data of a task are not on this machine and cannot be downloaded, or are too few. A suite leaves out such a
+    task."""
 
 
 class ForeignFailed(Exception):
-    """An agent that is a program or a server has failed: it died, sent what cannot be read, or did not reply. One line."""
+    """An agent that is a program or a server failed: it died, sent an unreadable message, or did not reply. One line."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string when nothing is near."""
-    import difflib  # imported when something is misspelt: it is not needed on the fast path
+    """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string if nothing is near. Case and the width of
+    letters are ignored."""
+    import difflib  # imported late: needed only for a misspelt name
 
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    folded = {unicodedata.normalize("NFKC", one).casefold(): one for one in known}
+    near = difflib.get_close_matches(unicodedata.normalize("NFKC", name).casefold(), list(folded), n=1, cutoff=0.5)
+    return f"; did you mean '{folded[near[0]]}'?" if near else ""
 
 
 def install_hint(extra: str) -> str:
-    """How the packages of an extra are installed. Never by memeval's name: the package index has another one."""
+    """The command that installs the packages of an extra. It never uses memeval's name, because the package index has
+    another package of that name."""
     return f"pip install -c constraints.txt -e '.[{extra}]' in memeval's checkout"
 
 

@@ -1,13 +1,14 @@
 """What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
 
-The cost of a chunk, a fork, an answer and a call of the judge is what the run's folder shows, once it holds FEWEST of them,
-else what a dry run shows (dry_run.py). It is multiplied by the number that is still to come. Replies that the user's cache
-may hold are not deducted.
+The cost of a chunk, a fork and an answer is what the run's folder shows, once it holds FEWEST of them, else what a dry run
+shows (dry_run.py). It is multiplied by the number that is still to come. Of a call of the judge it is what the folder shows,
+else its prompt is counted with the gold answer as the reply. Replies that the user's cache may hold are not deducted.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import statistics
 from collections import Counter, defaultdict
@@ -15,12 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, DryRun, Piece, dry_run, models, pieces
+from memeval import process
+from memeval.costs import added
+from memeval.dry_run import KINDS, SHARE, Piece, Substitute, counter, dry_run, pieces
 from memeval.judging.judge import family_of
 from memeval.judging.prompts import judge_calls
 from memeval.judging.scorer import scorer_name
 from memeval.models import prices, registry
-from memeval.models.completion import ModelSpec, Usage
+from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
@@ -36,6 +39,8 @@ STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 6
 """Limits of a dry run: streams, their tokens together (one stream is read, however long it is), questions of each stream."""
 BUILD_TOKENS = 2_000_000
 """Tokens of stream that are built to learn their size. The streams beyond count as the mean of those."""
+VERDICT = 64
+"""Guess: tokens of a reply of the judge."""
 FEW = 100
 """Questions below which a table ranks nothing."""
 
@@ -82,9 +87,8 @@ class Estimate:
 def totals(roles: Iterable[Role]) -> dict[str, Any]:
     """Calls, tokens and USD of several roles together. usd: None where one price is not known."""
     found = list(roles)
-    usd = [role.usd for role in found if role.usd is not None]
     sums = {key: sum(getattr(role, key) for role in found) for key in ("calls", "prompt", "completion")}
-    return {**sums, "usd": sum(usd) if len(usd) == len(found) else None}
+    return {**sums, "usd": added(role.usd for role in found)}
 
 
 def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
@@ -92,34 +96,22 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     and writes nothing."""
     spec = planned.spec
     operations = MemoryFolder(spec.memory).operations() if spec.memory else []
-    left = list(_left_over(planned, before, operations))
-    verdicts, given = _verdicts(planned)
-    refs = list(dict.fromkeys(item.ref for item in left)) or (planned.task.refs(planned.question_ids) if verdicts else [])
-    sizes, sampled = _measured(planned, refs)
-    answered = [row for row in RunFolder(spec.folder).samples() if row.failure is None]
-    each = pieces(operations, answered, given)
-    number = _number(left, sizes, verdicts, each["fork"].rebuilt)
-    missing = {piece for piece in each if number[piece] and each[piece].units < FEWEST}
-    dry = dry_run(planned, sampled) if missing else None
-    if dry is not None:
-        each |= {piece: dry.pieces[piece] for piece in missing}
-        number = _number(left, sizes, verdicts, each["fork"].rebuilt)
-    bill: defaultdict[tuple[str, str], float] = defaultdict(float)
-    guessed: set[str] = set()
-    for piece, found in each.items():
-        for key, value in found.bill.items():
-            bill[key] += value * number[piece] / max(1, found.units)
-            if dry is not None and piece in missing and not dry.substitutes[key[0]].exact:
-                guessed.add(key[0])
-    roles = {}
-    for role, model in models(planned).items():
-        calls, prompt, completion, cached = (round(bill[role, key]) for key in ("calls", *KINDS))
-        usd = prices.cost(Usage(prompt, completion, cached), prices.price(model.name, model.base_url), calls)
-        if calls:
-            roles[role] = Role(model.name, calls, prompt, completion, usd, role in guessed)
+    sizes, sampled = _measured(planned)
+    left = _left_over(planned, before, operations, sizes)
+    each = pieces(operations, [row for row in RunFolder(spec.folder).samples() if row.failure is None])
+    number = _number(left, each)
+    said: list[str] = []
+    if missing := [piece for piece in each if number[piece] and each[piece].units < FEWEST]:
+        dry, said = process.run(dry_run(planned, sampled))
+        each |= {piece: dry[piece] for piece in missing}
+        number = _number(left, each)
+    models = dict(spec.models)
+    if planned.judge is not None:
+        models["judge"] = planned.judge
+        each["verdict"], number["verdict"] = _verdicts(planned, planned.judge)
+    roles = {role: found for role, model in models.items() if (found := _role(role, model, each, number)).calls}
     answerable = {question.id: question.answerable for question in planned.task.golds()}
     n = sum(answerable.get(question, True) for question in planned.question_ids)
-    notes = (*_about_work(planned, left, sizes, n), *_about_costs(each, number, roles, dry))
     return Estimate(
         agent=spec.agent.typed,
         params=dict(spec.agent.params),
@@ -127,15 +119,27 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         path=spec.shown,
         questions=len(planned.question_ids),
         n=n,
-        answers=sum(item.answers for item in left),
-        streams=0 if spec.agent.is_control else sum(item.unread(sizes[item.ref]) > 0 for item in left),
-        chunks=0 if spec.agent.is_control else round(number["chunk"]),
+        answers=round(left["answer"]),
+        streams=round(left["stream"]),
+        chunks=round(left["chunk"]),
         roles=roles,
         **totals(roles.values()),
         half_width=half_width(n) if n else None,
         detectable_effect=detectable_effect(n) if n else None,
-        notes=notes,
+        notes=(*_about_work(planned, left, len(sizes), n), *said, *_about_costs(planned, each, number, models, roles)),
     )
+
+
+def _role(role: str, model: ModelSpec, each: Mapping[str, Piece], number: Mapping[str, float]) -> Role:
+    """What each piece takes of a role, times the number of them."""
+
+    def taken(what: str) -> int:
+        return round(sum(found.bill.get((role, what), 0) * number[piece] / found.units for piece, found in each.items()))
+
+    calls, prompt, completion, cached = map(taken, ("calls", *KINDS))
+    usd = prices.cost(Usage(prompt, completion, cached), prices.price(model.name, model.base_url), calls)
+    guessed = registry.fills_cache(model) and any(found.guessed and (role, "calls") in found.bill for found in each.values())
+    return Role(model.name, calls, prompt, completion, usd, guessed)
 
 
 # -- what is left to do -----------------------------------------------------------------------------------------------
@@ -152,84 +156,74 @@ class Size(NamedTuple):
 
 def size(prepared: PackedContext) -> Size:
     *earlier, last = prepared.points
-    own = sum(len(point.chunks) - point.shared for point in earlier)
-    return Size(len(last.chunks), own, len(earlier))
+    return Size(len(last.chunks), sum(len(point.chunks) - point.shared for point in earlier), len(earlier))
 
 
-class Left(NamedTuple):
-    """One context in one repeat: answers still to get. chunks, forks: those that its memory holds already. shared: a run
-    that goes before this one builds the memory."""
-
-    ref: ContextRef
-    answers: int
-    chunks: int
-    forks: int
-    shared: bool
-
-    def unread(self, size: Size) -> float:
-        return 0.0 if self.shared else max(0.0, size.chunks - self.chunks)
-
-
-def _left_over(planned: Planned, before: Sequence[Planned], operations: Sequence[OperationRow]) -> Iterator[Left]:
-    """The contexts with answers that the run's folder does not hold yet."""
-    spec = planned.spec
+def _left_over(
+    planned: Planned, before: Sequence[Planned], operations: Sequence[OperationRow], sizes: Mapping[ContextRef, Size]
+) -> Mapping[str, float]:
+    """How many chunks, forks and answers the run's folder and its memory do not hold yet. rebuilt: forks of an agent that
+    cannot be forked. stream: that are not read to their end. open: contexts with answers to come, repeats included; shared:
+    those of them whose memory is built by a run that goes before this one."""
+    spec, left = planned.spec, defaultdict[str, float](float)
     finished = RunFolder(spec.folder).finished()
-    elsewhere = {
-        (question, repeat)
-        for other in before
-        if spec.memory is not None and other.spec.memory == spec.memory
-        for question in other.question_ids
-        for repeat in range(other.spec.repeats)
-    }
-    read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
-    forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    same = [(frozenset(other.question_ids), other.spec.repeats) for other in before if other.spec.memory == spec.memory]
+    held: defaultdict[tuple[str, int], set[str | int]] = defaultdict(set)
     for row in operations:
-        if row.chunk_tokens and row.position is not None:
-            forked[row.context_id, row.repeat].add(row.position)
-        elif row.chunk_tokens:
-            read[row.context_id, row.repeat].add(row.chunk)
-    for repeat in range(spec.repeats):
-        for ref in planned.task.refs(planned.question_ids):
-            key = (f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id, repeat)
-            wanted = ((question, repeat, answer) for question in ref.question_ids for answer in range(spec.answer_repeats))
-            if answers := sum(sample not in finished for sample in wanted):
-                shared = elsewhere.issuperset((question, repeat) for question in ref.question_ids)
-                yield Left(ref, answers, len(read[key]), len(forked[key]), shared)
+        if row.chunk_tokens:
+            held[row.context_id, row.repeat].add(row.chunk if row.position is None else row.position)
+    for (ref, size), repeat in itertools.product(sizes.items(), range(spec.repeats)):
+        wanted = ((question, repeat, answer) for question in ref.question_ids for answer in range(spec.answer_repeats))
+        if not (answers := sum(sample not in finished for sample in wanted)):
+            continue
+        left["answer"] += answers
+        left["open"] += 1
+        if spec.memory is None:  # a control reads nothing
+            continue
+        if any(asked.issuperset(ref.question_ids) and repeat < repeats for asked, repeats in same):
+            left["shared"] += 1
+            continue
+        name = f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id
+        forks = sum(isinstance(step, int) for step in held[name, repeat])
+        chunks = max(0.0, size.chunks - (len(held[name, repeat]) - forks))
+        left["chunk"] += chunks
+        left["stream"] += chunks > 0
+        left["fork"] += max(0.0, size.own - forks)
+        left["rebuilt"] += max(0.0, size.earlier - forks)
+    return left
 
 
-def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: int, rebuilt: bool) -> dict[str, float]:
-    """How many of each piece are still to come. rebuilt: the agent cannot be forked."""
-    wholes = [(item, sizes[item.ref].earlier if rebuilt else sizes[item.ref].own) for item in left if not item.shared]
-    return {
-        "chunk": sum(item.unread(sizes[item.ref]) for item in left),
-        "fork": sum(max(0.0, whole - item.forks) for item, whole in wholes),
-        "answer": sum(item.answers for item in left),
-        "verdict": verdicts,
-    }
+def _number(left: Mapping[str, float], each: Mapping[str, Piece]) -> dict[str, float]:
+    """How many of each piece are still to come."""
+    return {**{piece: left[piece] for piece in each}, "fork": left["rebuilt" if each["fork"].rebuilt else "fork"]}
 
 
-def _verdicts(planned: Planned) -> tuple[int, Spent]:
-    """Calls for the verdicts that the judge of the run has not given yet, and what those took that it has."""
-    spec, task, judge = planned.spec, planned.spec.task, planned.judge
-    if judge is None:
-        return 0, Spent()
+def _verdicts(planned: Planned, judge: ModelSpec) -> tuple[Piece, int]:
+    """A call of the judge of the run, and the number of calls for the verdicts that it has not given yet."""
+    spec, task = planned.spec, planned.spec.task
     family = family_of(task.judge, task.source)
     scorer = scorer_name(judge, family, planned.judge_prompt)
     folder, wanted = RunFolder(spec.folder), set(planned.question_ids)
     ruled = Counter(row.question_id for row in folder.scores(scorer) if row.verdict != "failed")
-    left = sum(
-        len(judge_calls(family, question, "", planned.judge_prompt))
-        * max(0, spec.repeats * spec.answer_repeats - ruled[question.id])
-        for question in planned.task.golds()
-        if question.id in wanted
-    )
+    substitute = Substitute(judge, task.tokenizer)
+    calls = prompt = 0
+    for question in planned.task.golds():
+        left = spec.repeats * spec.answer_repeats - ruled[question.id]
+        if question.id in wanted and left > 0:
+            asked = judge_calls(family, question, "".join(question.answers[:1]), planned.judge_prompt)
+            calls += left * len(asked)
+            prompt += left * sum(substitute.prompt_tokens(Request(messages)) for messages in asked.values())
     header = folder.judge_header(scorer)
-    return left, Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens}) if header else Spent()
+    if header is not None and header.calls >= FEWEST:
+        return Piece([Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens})], header.calls), calls
+    spent = Spent(calls={"judge": calls}, tokens={"judge": Usage(prompt, calls * VERDICT)})
+    return Piece([spent], calls, guessed=True), calls
 
 
-def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[ContextRef, Size], list[PackedContext]]:
+def _measured(planned: Planned) -> tuple[dict[ContextRef, Size], list[PackedContext]]:
     """The size of each context, and the streams for a dry run with a few of their questions. The order is random, because
     kinds of question may take turns."""
+    refs = planned.task.refs(planned.question_ids)
     sizes: dict[ContextRef, Size] = {}
     sampled: list[PackedContext] = []
     built = 0
@@ -251,46 +245,40 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
 # -- what the numbers rest on -----------------------------------------------------------------------------------------
 
 
-def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRef, Size], n: int) -> Iterator[str]:
-    spec = planned.spec
-    wanted = len(planned.question_ids) * spec.repeats * spec.answer_repeats
-    if done := wanted - sum(item.answers for item in left):
-        yield f"{done} of {counted(wanted, 'answer')} are in {spec.shown} already"
-    if (shared := sum(item.shared for item in left)) and not spec.agent.is_control:
-        of = f"{shared} of {counted(len(left), 'stream')}"
+def _about_work(planned: Planned, left: Mapping[str, float], contexts: int, n: int) -> Iterator[str]:
+    spec, asked = planned.spec, len(planned.question_ids)
+    wanted = asked * spec.repeats * spec.answer_repeats
+    if done := round(wanted - left["answer"]):
+        yield f"{spec.shown} holds {done} of {counted(wanted, 'answer')} already"
+    if left["shared"]:
+        of = f"{left['shared']:.0f} of {counted(round(left['open']), 'stream')}"
         yield f"the memories of {of} are another run's: read, not built and paid for again"
     if n < FEW:
         yield f"n below {FEW}: checks the harness, ranks nothing"
-    alone_in_cluster = spec.task.cluster == "question" or (spec.task.cluster == "context" and len(sizes) == n)
-    if not alone_in_cluster:
-        yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
+    cluster = spec.task.cluster
+    if cluster != "question" and (cluster != "context" or contexts < asked):
+        yield f"several questions to a {cluster}: the interval will be wider than that of {n} independent ones"
 
 
 def _about_costs(
-    each: Mapping[str, Piece], number: Mapping[str, float], roles: Mapping[str, Role], dry: DryRun | None
+    planned: Planned,
+    each: Mapping[str, Piece],
+    number: Mapping[str, float],
+    models: Mapping[str, ModelSpec],
+    roles: Mapping[str, Role],
 ) -> Iterator[str]:
-    if dry is None and roles:
-        seen = ", ".join(counted(found.units, piece) for piece, found in each.items() if number[piece])
-        yield f"tokens as measured so far ({seen})"
-    if dry is not None:
-        yield f"dry run on {counted(dry.streams, 'stream')}"
-        if dry.failures:
-            answers = dry.pieces["answer"].units
-            yield f"WARNING: {len(dry.failures)} of {counted(answers, 'answer')} failed in the dry run: {dry.failures[0]}"
-        for role, model in dry.substitutes.items():
-            if model.overflows:
-                too_long = counted(model.overflows, "prompt")
-                yield f"WARNING: too long for the window of {model.spec.name} in the dry run: {too_long} of {role}"
-        if guessed := [role for role, found in roles.items() if found.guessed]:
-            counters = ", ".join(sorted({dry.substitutes[role].counter.name for role in guessed}))
-            yield (
-                f"the lengths of replies are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
-                f"else as long as the gold answers (or {ANSWER} tokens), no thinking; prompts counted with {counters}. "
-                f"Run the same with --limit {FEWEST}, which is kept, and estimate again: then they are measured"
-            )
-    unpriced = sorted({role.model for role in roles.values() if role.usd is None})
-    if unpriced := [name for name in unpriced if not registry.runs_here(ModelSpec(name))]:
-        yield f"no price known for {', '.join(unpriced)}: USD stays blank; {prices.remedy(unpriced[0])}"
+    seen = [counted(found.units, piece) for piece, found in each.items() if number[piece] and not found.guessed]
+    if seen and roles:
+        yield f"tokens as measured so far ({', '.join(seen)})"
+    if guessed := [models[role] for role, found in roles.items() if found.guessed]:
+        counters = ", ".join(sorted({counter(model, planned.spec.task.tokenizer).name for model in guessed}))
+        yield (
+            f"the lengths of replies are guessed (~): {SHARE:.0%} of their limit, no thinking; prompts counted with "
+            f"{counters}. Run the same with --limit {FEWEST}, which is kept, and estimate again: then they are measured"
+        )
+    unpriced = [model for role, model in models.items() if role in roles and roles[role].usd is None]
+    if names := sorted({model.name for model in unpriced if not registry.runs_here(ModelSpec(model.name))}):
+        yield f"no price known for {', '.join(names)}: USD stays blank; {prices.remedy(names[0])}"
     if each["fork"].rebuilt:
         calls = sum(value for (_, what), value in each["fork"].bill.items() if what == "calls")
         again = calls * number["fork"] / each["fork"].units

@@ -1,7 +1,7 @@
-"""Python objects that `file.py:Name` and `package.module:Name` name.
+"""Load the Python objects that `file.py:Name` and `package.module:Name` name.
 
-A user's file may import modules beside it and in the working directory. What goes wrong while it is loaded is one line with
-the user's file and line.
+A user's file may import modules beside it and in the working directory. An error while loading is one line with the
+user's file and line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from memeval.errors import UsageError, suggest
 
 
 def load_object(reference: str, base: Path | None = None) -> Any:
-    """The object that `package.module:Name` or `path/to/file.py:Name` names. A relative file is looked for beside `base`
+    """The object that `package.module:Name` or `path/to/file.py:Name` names. A relative file is searched beside `base`
     (the card that names it), then in the working directory. The object may import modules beside its file and in the
     working directory. Raises UsageError with the user's file and line."""
     module_name, _, attribute = reference.rpartition(":")
@@ -62,7 +62,7 @@ def _load_file(path: Path) -> Any:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: cannot be loaded as a Python module")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, so that its dataclasses and pickles find their module
+    sys.modules[name] = module  # before the code runs, because its dataclasses and pickles look up their module
     with importing(str(path), path.parent):
         try:
             spec.loader.exec_module(module)
@@ -74,8 +74,8 @@ def _load_file(path: Path) -> Any:
 
 @contextmanager
 def importing(what: str, folder: Path) -> Iterator[None]:
-    """Puts `folder` first on sys.path while a module is loaded, and leaves it last, for imports inside functions. Byte
-    code is not written: Python takes byte code for current when a file changes within a second and keeps its size."""
+    """Put `folder` first on sys.path while a module is loaded, and last afterwards, for imports inside functions. No
+    byte code is written: Python takes byte code for current if a file changes within a second and keeps its size."""
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -107,7 +107,7 @@ def described(error: BaseException) -> str:
 
 
 def sources(reference: str, base: Path | None, modules: Mapping[str, Path] = MappingProxyType({})) -> dict[str, Path]:
-    """Module name -> file, of the module of a reference, of `modules`, and of all local modules that they import
+    """Module name -> file of the module of a reference, of `modules`, and of all local modules that they import
     (source_files.py). Other names, and modules that are not loaded, have no file."""
     module, folder = reference.rpartition(":")[0], None
     start = dict(modules)
@@ -121,12 +121,12 @@ def sources(reference: str, base: Path | None, modules: Mapping[str, Path] = Map
     return source_files.transitive(start, folder)
 
 
-_loaded: dict[Path, str] = {}  # file -> digest of it when this process loaded it
+_loaded: dict[Path, str] = {}  # file -> its digest when this process loaded it
 
 
 def load_anew(reference: str, base: Path | None = None) -> None:
-    """Forget the modules of a reference if one of their files has changed since it was loaded, or if another agent's module
-    has the same name, so that a run uses the files as they are when it is planned. Not called during a run."""
+    """Forget the modules of a reference if one of their files has changed since it was loaded, or if another agent's
+    module has the same name, so that a run uses the files as they are at planning time. Not called during a run."""
     files = sources(reference, base)
     now = source_files.digests({str(path): path for path in files.values()})
     if any(_is_stale(name, path, now[str(path)]) for name, path in files.items()):
@@ -136,7 +136,7 @@ def load_anew(reference: str, base: Path | None = None) -> None:
 
 
 def fixed(reference: str, base: Path | None = None) -> str:
-    """The reference with an absolute path; its code is loaded anew if it has changed."""
+    """The reference with an absolute path; its code is loaded again if it has changed."""
     load_anew(reference, base)
     file, _, name = reference.rpartition(":")
     return f"{module_file(reference, base)}:{name}" if file.endswith(".py") else reference

@@ -1,7 +1,7 @@
-"""From names to classes: sources and agents, built in, `file.py:Class`, or from entry points.
+"""Find the classes of sources and agents by name: built in, `file.py:Class`, or from entry points.
 
-Built-in names are in the tables below and imported only when used. Entry-point groups (`memeval.agents`, `memeval.sources`,
-`memeval.metrics`, `memeval.models`) are read only for a name that nothing else has.
+Built-in names are in the tables below; their modules are imported only when used. Entry-point groups (`memeval.agents`,
+`memeval.sources`, `memeval.metrics`, `memeval.models`) are read only for names that are not found otherwise.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ AGENTS = {
     "mem0": "memeval.agents.mem0:Mem0",
 }
 ALIASES = {"rag": "bm25"}
-"""Other names of agents, for those who look for them."""
+"""Other names of agents."""
 FOREIGN = ("cmd", "http", "mem0")
-"""Agents whose parameter `timeout` says how long is waited for them, which makes no answer another one."""
+"""Agents with a parameter `timeout`, the seconds to wait for them; it does not change any answer."""
 CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",
     "none": "the reader's own prompt with an empty memory (a lower bound)",
@@ -69,8 +69,8 @@ CONTROLS = {
 
 
 def entry_point(group: str, name: str) -> Any | None:
-    """The object another package registered under `memeval.<group>`, or None."""
-    from importlib.metadata import entry_points  # slow: scanned only for names that nothing else has
+    """The object that another package registered under `memeval.<group>`, or None."""
+    from importlib.metadata import entry_points  # slow: scanned only for names that are not found otherwise
 
     for point in entry_points(group=f"memeval.{group}", name=name):
         with importing(f"'{name}' of {group}", Path.cwd()):
@@ -90,8 +90,8 @@ def source(card: TaskCard) -> Any:
 
 
 def agent_class(card: AgentCard) -> Any:
-    """The class an agent card names (never called for controls). One that starts programs finds them beside the card, or in
-    the working directory of now."""
+    """The class that an agent's card names (never called for controls). A class that starts programs finds them beside
+    the card, or in the current working directory."""
     made = _made(card.agent, AGENTS, "agents", card.path)
     return made.beside(Path(card.path).parent if card.path else Path.cwd()) if is_foreign(made) else made
 
@@ -102,7 +102,7 @@ def is_foreign(made: Any) -> bool:
 
 
 def _made(name: str, table: Mapping[str, str], group: str, path: str) -> Any:
-    """The class that a card names: built in, by a reference, or of an entry point. path: of the card."""
+    """The class that a card names: built in, by a reference, or from an entry point. path: of the card."""
     if name in table:
         return load_object(table[name])
     if ":" in name:
@@ -139,18 +139,18 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
 
 
 def _track(made: Any, name: str) -> Any:
-    """`reader` or `native`, as the class says. Raises UsageError for anything else."""
+    """The class's track, `reader` or `native`. Raises UsageError for anything else."""
     return typed.typed(getattr(made, "track", "reader"), typed.fields(AgentCard)["track"].type, name, "track")
 
 
 def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Card | None:
-    """`cards.find`, whose error says that a key belongs under `params` where the card's source or agent has it."""
+    """`cards.find`, whose error adds that a key belongs under `params` if the card's source or agent has it."""
     try:
         return cards.find(kind, name, extra)
     except cards.UnknownKey as error:
         table, group = (SOURCES, "sources") if kind is TaskCard else (AGENTS, "agents")
         known: Iterable[str] = ()
-        with suppress(UsageError):  # it is the unknown key that must be fixed first
+        with suppress(UsageError):  # the unknown key must be fixed first
             made = _made(str(error.data.get(group[:-1])), table, group, name)
             known = typed.fields(made.Params) if hasattr(made, "Params") else inspect.signature(made).parameters
         if error.key not in known:
@@ -159,7 +159,7 @@ def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Ca
 
 
 def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:
-    """The tasks of a suite the user typed, each with the suite's `@variant`s; None when the name is not a suite's."""
+    """The tasks of a suite, each with the suite's `@variant`s; None if the name is not a suite's."""
     base, *variants = name.split("@")
     suite = cards.find(cards.SuiteCard, base, extra)
     return None if suite is None else ["@".join([task, *variants]) for task in suite.tasks]

@@ -1,5 +1,5 @@
-"""This process while it runs code of others: what that does to the working directory, the environment, descriptor 1, forked
-children and the end of the process changes no result."""
+"""Protect the results while this process runs other people's code: that code may change the working directory and the
+environment, write to descriptor 1, fork children, and hold up the end of the process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from typing import Any, NoReturn, TextIO, TypeVar
 Result = TypeVar("Result")
 
 PATIENCE = 3.0
-"""Seconds that threads and exit hooks of others have when the program ends."""
+"""Seconds for foreign threads and exit hooks when the program ends."""
 
 OPEN_FILES = 48
-"""What a run has open beside its contexts: standard streams, the files of its folder, three stores, modules."""
+"""Number of files that a run has open besides its contexts: standard streams, the files of its folder, three stores,
+modules."""
 FILES_A_CONTEXT = 4
-"""A connection, and the event loop of an agent's thread."""
+"""Open files per context: a connection, and the event loop of an agent's thread."""
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _program = False
@@ -30,10 +31,10 @@ _handling = False
 
 
 def program() -> None:
-    """Say that this process is the `memeval` program, not another one that calls it: a notebook, a test.
+    """Mark this process as the `memeval` program; it is not marked if a notebook or a test calls memeval.
 
-    Standard streams that the caller has closed go to the null device: else the first file that is opened, a result's, would
-    have the number of stdout.
+    Standard streams that the caller has closed are redirected to the null device: otherwise the first opened file, such
+    as a result, would get the descriptor of stdout.
     """
     global _program
     _program = True
@@ -45,8 +46,9 @@ def program() -> None:
 
 @contextlib.contextmanager
 def foreign_code() -> Iterator[TextIO]:
-    """A block in which agents are imported and run. Yields the stream for results. Whatever else is printed, or written to
-    descriptor 1, goes to stderr; in the program until its end, because threads and exit hooks may outlast the block."""
+    """A block in which agents are imported and run. Yields the stream for results. Everything else that is printed, or
+    written to descriptor 1, goes to stderr; in the program until its end, because threads and exit hooks may outlast
+    the block."""
     results, errors = sys.stdout, sys.stderr
     out = _apart(results)
     sys.stdout = sys.stderr = _Kept(errors)
@@ -63,7 +65,7 @@ def foreign_code() -> Iterator[TextIO]:
 
 
 class _Kept:
-    """A stream that stays open: an agent that closes it would take it from all others, and from us."""
+    """A stream that ignores `close`: an agent that closed it would take it away from everyone else."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -77,7 +79,7 @@ class _Kept:
 
 @contextlib.contextmanager
 def surroundings() -> Iterator[None]:
-    """A block after which the working directory and the environment are as they were before."""
+    """A block after which the working directory and the environment are restored."""
     folder, environment = os.getcwd(), dict(os.environ)
     try:
         yield
@@ -90,20 +92,20 @@ def surroundings() -> Iterator[None]:
 
 
 def _apart(stream: TextIO) -> TextIO:
-    """The stream on a descriptor of its own, with descriptor 1 sent to stderr, where it is on descriptor 1."""
+    """The stream on a new descriptor, with descriptor 1 redirected to stderr, if it is on descriptor 1."""
     try:
         if stream.fileno() != 1:
             return stream
         stream.flush()
         out = open(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)  # noqa: SIM115
         os.dup2(2, 1)
-    except (OSError, ValueError, AttributeError):  # no file at all, or no stderr
+    except (OSError, ValueError, AttributeError):  # the stream is not a file, or there is no stderr
         return stream
     return out
 
 
 def end(code: int) -> NoReturn:
-    """Exit. In the program, what others have left behind may use PATIENCE seconds, and cannot keep the process."""
+    """Exit. In the program, foreign threads and exit hooks get PATIENCE seconds and cannot keep the process alive."""
     if _program:
         sys.stderr.flush()
         last = threading.Timer(PATIENCE, os._exit, (code,))
@@ -113,8 +115,8 @@ def end(code: int) -> NoReturn:
 
 
 def affordable(wanted: int) -> int:
-    """How many of `wanted` contexts may be open at once, with the files that this process may open. Says on stderr when
-    these are fewer."""
+    """How many of `wanted` contexts may be in progress at once, given the limit of open files. Prints a line on stderr
+    if there are fewer."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -132,7 +134,8 @@ def affordable(wanted: int) -> int:
 
 
 class Handle:
-    """By which another thread stops what runs in this one, as Ctrl-C would. `call` runs a function under the handle."""
+    """Lets another thread stop the code that runs in this one, as Ctrl-C would. `call` runs a function under the
+    handle."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -160,8 +163,8 @@ _handle: ContextVar[Handle | None] = ContextVar("memeval_handle", default=None)
 
 @contextlib.contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """A block in which Ctrl-C, SIGTERM and the thread's `Handle` call `stop` on the running loop. Outside the main thread
-    signals stay as they are."""
+    """A block in which Ctrl-C, SIGTERM and the thread's `Handle` call `stop` on the running loop. Outside the main
+    thread, signals keep their handlers."""
     global _handling
     loop = asyncio.get_running_loop()
     handle = _handle.get() or Handle()
@@ -208,8 +211,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """`asyncio.run`. Where an event loop is running already (a notebook) it happens in another thread; KeyboardInterrupt
-    cancels it. Afterwards the working directory and the environment are as they were before."""
+    """`asyncio.run`. If an event loop is running already (a notebook), the code runs in another thread;
+    KeyboardInterrupt cancels it. Afterwards the working directory and the environment are restored."""
     with surroundings():
         try:
             asyncio.get_running_loop()
@@ -219,8 +222,8 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of coroutines that are awaited at once, in their order. The first error cancels the others and is raised
-    as itself."""
+    """Await coroutines concurrently; their results, in order. The first error cancels the others and is raised as
+    itself."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
@@ -230,7 +233,8 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Resu
 
 
 def run_interruptible(main: Coroutine[Any, Any, Result]) -> Result:
-    """`run`; Ctrl-C, SIGTERM and the thread's `Handle` end it in order. Raises KeyboardInterrupt then."""
+    """Like `run`, but Ctrl-C, SIGTERM and the thread's `Handle` cancel the code in order; then it raises
+    KeyboardInterrupt."""
 
     async def guarded() -> Result:
         interrupted = asyncio.Event()

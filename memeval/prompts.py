@@ -1,12 +1,12 @@
 """Prompts are files: the parts of every built-in agent, and of the reader and the judge, in `_data/prompts/<set>/`.
 
-A set has `parts.yaml`, which says what its parts are, and a file for each part: `<part>.txt`, or `<part>.yaml` where a
-part is several short texts by name. Any part can be replaced whole (`--prompt PART=FILE`, a card's `prompts:`).
+A set has `parts.yaml`, which describes its parts, and a file for each part: `<part>.txt`, or `<part>.yaml` for a part
+with several short texts by name. Any part can be replaced as a whole (`--prompt PART=FILE`, a card's `prompts:`).
 
-`{name}` in a text is a placeholder; `{{name}}` is written where `{name}` itself is meant, and every other brace is a
-brace. What is filled in is never read as a template, and cannot close a tag: whatever in it looks like a tag that the
-agent's texts close, or like one of TAGS, loses its bracket. The offline model works on TAGS and on tool schemas alone
-(validity section 7). The wording is our own. docs/prompts.md.
+`{name}` in a text is a placeholder; `{{name}}` stands for a literal `{name}`, and every other brace is a brace. Values
+are never read as templates, and cannot close a tag: anything in a value that looks like a tag of the agent's texts, or
+like one of TAGS, loses its bracket. The offline model relies only on TAGS and on tool schemas (validity section 7). The
+wording is our own. docs/prompts.md.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ def tagged(tag: str, text: str) -> str:
 
 
 def untag(tag: str, prompt: str) -> str | None:
-    """What stands between the last `<tag>` and its close; None where the prompt has no such tag."""
+    """The text between the last `<tag>` and its end; None if the prompt has no such tag."""
     found = re.findall(rf"<{tag}>\n(.*?)\n</{tag}>", prompt, re.DOTALL)
     return found[-1] if found else None
 
 
 def defused(text: str, tags: Iterable[str]) -> str:
-    """A text in which whatever could pass for one of these tags, in any case or with blanks inside, has lost its bracket."""
+    """The text with the bracket removed from everything that looks like one of these tags, in any case or with blanks
+    inside."""
     return _lookalike(tuple(tags)).sub("‹", text) if "<" in text or not text.isascii() else text
 
 
@@ -58,9 +59,10 @@ def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a part of a set is. several: it is a mapping, name -> text; open: with any names; sentences: a text may be a
-    list of them. may, must: the placeholders that its text may hold, and those that it must; of several texts each must hold
-    those that ours of this name holds. one_of: those of which its text must hold one."""
+    """The description of a part. several: it is a mapping, name -> text; open: with any names; sentences: a text may be
+    a list of sentences. may, must: placeholders that its text may contain, and those that it must; each of several
+    texts must contain those of memeval's text with the same name. one_of: placeholders of which its text must contain
+    at least one."""
 
     about: str
     several: bool = False
@@ -72,13 +74,13 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def known(self) -> set[str]:
-        """All placeholders that its text may hold."""
+        """All placeholders that its text may contain."""
         return {*self.may, *self.must, *self.one_of}
 
 
 class _Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`parts.yaml` of a set. extends: the set that has the parts and texts which it lacks. somewhere: placeholders that one
-    of the parts must hold."""
+    """`parts.yaml` of a set. extends: the set that provides missing parts and texts. somewhere: placeholders that at
+    least one of the parts must contain."""
 
     parts: dict[str, Part] = {}
     extends: str = ""
@@ -86,13 +88,13 @@ class _Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Block(str):
-    """A text that was filled: its tags are ours."""
+    """A filled text: its tags are memeval's own."""
 
     __slots__ = ()
 
 
 class Templates:
-    """Texts that are filled together. texts: part -> text; several: the parts that are a mapping, name -> text."""
+    """Texts that are filled together. texts: part -> text; several: the parts that are mappings, name -> text."""
 
     def __init__(self, texts: Mapping[str, str], several: Iterable[str] = ()) -> None:
         self._texts = texts
@@ -101,12 +103,12 @@ class Templates:
         self._tags = tuple(sorted({*TAGS, *found}))
 
     def several(self, part: str) -> Mapping[str, Any]:
-        """name -> text, of a part that is several."""
+        """name -> text of a part with several texts."""
         return self._several[part]
 
     def fill(self, part: str, key: str = "", /, **values: str | int) -> Block:
-        """The text of a part, or of several the one of that name, with its placeholders filled. A value that is no Block
-        loses what looks like a tag."""
+        """The text of a part (or the text `key` of a part with several) with its placeholders filled. A value that is
+        not a Block loses everything that looks like a tag."""
         text = str(self.several(part)[key]) if key else self._texts[part]
         return Block(filled(text, {name: self.safe(value) for name, value in values.items()}, part))
 
@@ -115,9 +117,9 @@ class Templates:
         return value if isinstance(value, Block) else Block(defused(str(value), self._tags))
 
     def blocks(self, part: str, held: Mapping[str, Sequence[tuple[str, str]]], **sizes: int) -> dict[str, Block]:
-        """type -> its block in a view. held: type -> (id, text) of the entries that are shown; sizes: type -> how many it
-        has. In the view, `<type>` is the block, `entry` one of its entries, `<type>.none` what is in their place where
-        there are none; a type without that text has then no block."""
+        """type -> its block in a view. held: type -> (id, text) of the entries that are shown; sizes: type -> their
+        number. In the view, `<type>` is the block, `entry` one of its entries, `<type>.none` the text for a type
+        without entries; if that text is missing too, there is no block."""
         view, made = self.several(part), {}
         for kind, shown in held.items():
             lines = [self.fill(part, "entry", id=id, text=text, number=n) for n, (id, text) in enumerate(shown, start=1)]
@@ -130,7 +132,7 @@ class Templates:
 
 
 class Texts(Templates):
-    """The texts of one agent: the parts of a set, as shipped or as given in their place (`session.prompts`)."""
+    """The texts of one agent: the parts of a set, as shipped or replaced (`session.prompts`)."""
 
     def __init__(self, name: str, given: Mapping[str, str]) -> None:
         texts = {part: given.get(part, text) for part, text in shipped(name).items()}
@@ -138,8 +140,8 @@ class Texts(Templates):
 
 
 def filled(text: str, values: Mapping[str, str], where: str) -> str:
-    """A template with its placeholders replaced, all at once: what a value holds is not read again. where: the template's
-    file or part. Raises UsageError for a placeholder that has no value."""
+    """The template with all placeholders replaced at once: values are not scanned for placeholders. where: the
+    template's file or part. Raises UsageError for a placeholder without a value."""
 
     def put(found: re.Match[str]) -> str:
         if found[1]:
@@ -152,18 +154,18 @@ def filled(text: str, values: Mapping[str, str], where: str) -> str:
 
 
 def literal(text: str) -> str:
-    """The template that is filled to this very text."""
+    """The template that yields exactly this text."""
     return _PLACEHOLDER.sub(lambda found: f"{{{found[0]}}}", text)
 
 
 def sets() -> list[str]:
-    """Names of the sets that are shipped."""
+    """Names of the shipped sets."""
     return sorted(path.parent.name for path in FOLDER.glob("*/parts.yaml"))
 
 
 @functools.cache
 def _described(name: str) -> _Described:
-    """Of a set, with what it extends. Raises UsageError for a set that is not there."""
+    """The description of a set, including the set it extends. Raises UsageError for an unknown set."""
     if name not in sets():
         raise UsageError(f"no prompts '{name}'{suggest(name, sets())} (known: {', '.join(sets())})")
     path = FOLDER / name / "parts.yaml"
@@ -173,23 +175,23 @@ def _described(name: str) -> _Described:
 
 
 def parts(name: str) -> Mapping[str, Part]:
-    """part -> what it is, of a set."""
+    """part -> its description, for a set."""
     return _described(name).parts
 
 
 @functools.cache
 def shipped(name: str) -> Mapping[str, str]:
-    """part -> its text, of a set."""
+    """part -> its text, for a set."""
     return {path.stem: _read(path) for path in files(name).values()}
 
 
 def several(name: str, part: str) -> dict[str, Any]:
-    """name -> text, of a part of a set that is several texts."""
+    """name -> text of a part of a set that has several texts."""
     return mapping(shipped(name)[part], part)
 
 
 def files(name: str) -> dict[str, Path]:
-    """`prompts/<set>/<file>` -> file, for each part of a set. A part without a file is that of the set it extends."""
+    """`prompts/<set>/<file>` -> file, for each part of a set. A part without a file is that of the extended set."""
     base = _described(name).extends
     found = {path.stem: (label, path) for label, path in (files(base) if base else {}).items()}
     found |= {path.stem: (f"prompts/{name}/{path.name}", path) for path in (FOLDER / name).iterdir()}
@@ -197,8 +199,9 @@ def files(name: str) -> dict[str, Path]:
 
 
 def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None:
-    """Raises UsageError where the text of a file lacks a placeholder or a name that the part has, or has one that nothing
-    fills. name: of the set, empty for an agent without; files: part -> the file of its text; texts: part -> text."""
+    """Raises UsageError if the text of a file lacks a required placeholder or name, or contains a placeholder that is
+    never filled. name: of the set, empty for an agent without; files: part -> the file of its text; texts: part ->
+    text."""
     own_parts = {"reader": Part("", may=("memory", "kinds")), **(parts(name) if name else {})}
     for part, about in own_parts.items():
         if part not in files:
@@ -242,32 +245,33 @@ def _unfilled(name: str, known: Iterable[str]) -> str:
 
 
 def placeholders(text: str) -> set[str]:
-    """Names of the placeholders of a template."""
+    """Names of the placeholders in a template."""
     return {found[2] for found in _PLACEHOLDER.finditer(text) if found[2]}
 
 
 def _read(path: Path) -> str:
-    """A prompt's text. Blank lines around it do not count."""
+    """A prompt's text, without blank lines at its start and end."""
     return path.read_text(encoding="utf-8").strip()
 
 
 # -- the reader ----------------------------------------------------------------------------------------------------------
 
 BETWEEN = "\n\n"
-"""Between two items that the reader sees."""
+"""Separator of two items in the reader's view."""
 READER_PARTS = ("reader", "question", "reader_view", "before")
-"""Parts of an agent's prompts that the reader answers by: its system text, the message with the question, how what was
-recalled is shown, and what stands before a question. They have no part in what the agent writes."""
+"""Parts of an agent's prompts for the reader: its system text, the message with the question, the view of the recalled
+items, and the text before a question. They do not affect what the agent writes."""
 READER: Mapping[str, str] = {path.stem: _read(path) for path in (FOLDER / "reader").glob("*.txt")}
 """System texts of the reader by name. A task's card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
 ANSWER_TOKENS = {"reader-chats": 512, "reader-options": 1024, "reader-label": 1024, "reader-format": 1024,
                  "reader-movies": 1024, "reader-assistant": 2048, "reader-summary": 2048}  # fmt: skip
-"""Name of a reader's prompt -> tokens that its reply may have, where its task card names no `answer_tokens`."""
+"""Name of a reader's prompt -> tokens that its reply may have, unless the task's card sets `answer_tokens`."""
 
 SHORT_ANSWER_TOKENS = 256
-"""The same for prompts that ask for a few words. The longest gold answers have some 30 tokens; the rest is room for models
-that wrap their answer in a paragraph. A model that thinks gets more once it is seen to think (models/body.py)."""
+"""The limit for prompts that ask for a few words. The longest gold answers have some 30 tokens; the rest is room for
+models that wrap their answer in a paragraph. A model that thinks gets a larger limit after its first thinking reply
+(models/body.py)."""
 
 
 def reader_messages(
@@ -279,13 +283,13 @@ def reader_messages(
     texts: Mapping[str, str] = MappingProxyType({}),
     before: str = "",
 ) -> list[dict[str, str]]:
-    """The reader's prompt: system text, then the memory, then the question, so that servers can cache the prefix of
-    questions asked of the same memory.
+    """The reader's prompt: system text, then the memory, then the question, so that servers can cache the prefix for
+    questions on the same memory.
 
-    memory: (type, text) of each item, in reading order, or all of it as one text; None leaves it out (closed-book). system:
-    where it holds {memory}, the memory is there. texts: `question`, the user's message where it is not made of tagged
-    blocks, and `reader_view`, by which items are shown in blocks by type, each with the line `<type>.kind` as a part of
-    {kinds}. before: what the data set puts before a question, {before}.
+    memory: (type, text) of each item, in reading order, or the whole as one text; None leaves it out (closed-book).
+    system: if it contains {memory}, the memory is inserted there. texts: `question`, the user's message, if it does not
+    consist of tagged blocks, and `reader_view`, which shows items in blocks by type, with the line `<type>.kind` of
+    each in {kinds}. before: the data set's text before a question, {before}.
     """
     asked = f"[{time}] {question}" if time else question
     own = {part: texts[part] for part in ("question", "reader_view") if part in texts}
@@ -304,13 +308,13 @@ def reader_messages(
 
 
 def before_question(texts: Mapping[str, str], data_source: str, otherwise: str) -> str:
-    """What stands before a question of a data set: by the part `before` of texts, else `otherwise`; empty where there is
-    no such part."""
+    """The text before a question of a data set: the part `before` of texts, else `otherwise`; empty if there is no such
+    part."""
     return str(mapping(texts["before"], "before").get(data_source, otherwise)) if "before" in texts else ""
 
 
 def _viewed(texts: Templates, items: Sequence[tuple[str | None, str]]) -> tuple[Block, Block]:
-    """(memory, kinds) of items in the view of a reader. Those of a type that the view does not have follow its blocks."""
+    """(memory, kinds) of items in a reader's view. Items of a type that the view does not have follow its blocks."""
     view = texts.several("reader_view")
     types = [name for name in view if "." not in name and name != "entry"]
     blocks = texts.blocks("reader_view", {kind: [("", text) for of, text in items if of == kind] for kind in types})

@@ -1,4 +1,4 @@
-"""What a task's card says of one agent, where a published protocol treats agents unequally."""
+"""Settings of a task's card for one agent, for published protocols that treat agents differently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from memeval.cards import AgentCard, TaskCard
 
 
 def of_agent(given: Mapping[str, str], agent: AgentCard) -> str:
-    """What a mapping has under the agent's name, else under its class's name, else under `*`; empty where it has none."""
+    """The value of a mapping under the agent's name, else its class's name, else `*`; empty if there is none."""
     return next((given[name] for name in (agent.name, agent.agent, "*") if given.get(name)), "")
 
 

@@ -1,4 +1,4 @@
-"""How the models of a task are to sample, where its card follows a published protocol."""
+"""Sampling parameters of a task whose card follows a published protocol."""
 
 from __future__ import annotations
 

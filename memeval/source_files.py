@@ -1,9 +1,8 @@
-"""The source files behind a class, and their digests: what an agent's answers follow from besides its card.
+"""The source files behind a class, and their digests: the code that determines an agent's answers.
 
-Files are found by reading import statements, those inside functions included; nothing is run. A file counts when it is
-local: not of the standard library, not in site-packages (an editable install is local), and of memeval itself only what
-agents are made of. Programs that are started, data that are opened and environment variables are not seen; a card's
-`source:` can name files.
+Files are found by reading import statements, including those inside functions; nothing is run. A file counts if it is
+local: not in the standard library, not in site-packages (an editable install is local), and of memeval itself only the
+code of agents. Started programs, opened data and environment variables are not seen; a card's `source:` can name files.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 OWN = (PACKAGE / "agents", PACKAGE / "memory", PACKAGE / "prompts.py")
-"""What of memeval is part of an agent's identity. What the rest does to a sample is in the format's version."""
+"""The parts of memeval that belong to an agent's identity. The format's version covers the rest."""
 
 _INSTALLED = {"site-packages", "dist-packages"}
 
@@ -39,9 +38,10 @@ def _standard() -> tuple[Path, ...]:
 
 
 def transitive(start: Mapping[str, Path], folder: Path | None = None) -> dict[str, Path]:
-    """Module name -> file (resolved), of the modules in `start` and of all local ones that they import, transitively.
+    """Module name -> file (resolved), of the modules in `start` and of all local modules that they import,
+    transitively.
 
-    folder: where modules are looked for first (beside an agent's file). Files that cannot be read as Python import nothing.
+    folder: searched first for modules (beside an agent's file). Files that cannot be parsed as Python import nothing.
     """
     found: dict[str, Path] = {}
     queue = [(name, path.resolve()) for name, path in start.items()]
@@ -54,14 +54,14 @@ def transitive(start: Mapping[str, Path], folder: Path | None = None) -> dict[st
 
 
 def labels(files: Mapping[str, Path]) -> dict[str, Path]:
-    """The same files by names that do not depend on where they lie: `my_agent.py`, `pkg/module.py`."""
+    """The same files by labels that do not depend on their folder: `my_agent.py`, `pkg/module.py`."""
     return {
         "/".join(path.parts[-name.count(".") - 1 - (path.name == "__init__.py") :]): path for name, path in files.items()
     }
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
-    """Label -> the first 16 hex digits of the sha256 of the file, `gone` where it cannot be read."""
+    """Label -> the first 16 hex digits of the file's sha256, `gone` if it cannot be read."""
     return {label: _digest(path) for label, path in sorted(files.items())}
 
 
@@ -79,8 +79,8 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def imported_since(before: frozenset[str], files: Sequence[Path]) -> list[Path]:
-    """Local files that were imported since `before` (the names in `sys.modules` then) from the folders of `files`, and are
-    not among them: imports whose names only a running program knows."""
+    """Local files that were imported since `before` (the names in `sys.modules` then) from the folders of `files` and
+    are not among them: imports whose names are only known at run time."""
     known, folders = set(files), {path.parent for path in files if not path.is_relative_to(PACKAGE)}
     loaded = [sys.modules[name] for name in sys.modules.keys() - before]
     paths = {Path(file).resolve() for module in loaded if (file := getattr(module, "__file__", None))}
@@ -88,7 +88,7 @@ def imported_since(before: frozenset[str], files: Sequence[Path]) -> list[Path]:
 
 
 def place(error: BaseException) -> str:
-    """`FILE:LINE` of the innermost line of a user's own code that an error came through; "" when there is none."""
+    """`FILE:LINE` of the innermost line of user code in an error's traceback; "" if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = [frame for frame in local_frames(error) if not Path(frame.filename).resolve().is_relative_to(PACKAGE)]
@@ -96,13 +96,13 @@ def place(error: BaseException) -> str:
 
 
 def local_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """Where an error came through local code, outermost first: a user's, or what agents of memeval are made of."""
+    """The traceback entries of an error in local code (a user's, or that of memeval's agents), outermost first."""
     frames = traceback.extract_tb(error.__traceback__)
     return [frame for frame in frames if (path := Path(frame.filename)).is_file() and is_local(path.resolve())]
 
 
 def _imports(module: str, path: Path) -> Iterator[str]:
-    """Dotted names that a file imports. What follows `from x import` may be a module or not: it is named too."""
+    """Dotted names that a file imports. A name after `from x import` may or may not be a module; it is included."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -119,7 +119,7 @@ def _imports(module: str, path: Path) -> Iterator[str]:
 
 
 def _located(name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
-    """The file of a module and of each package above it, as far as there are such modules."""
+    """The file of a module and of each package above it, if there are such modules."""
     top, *rest = name.split(".")
     spec = _top(top, folder)
     module = top
@@ -134,9 +134,9 @@ def _located(name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
 
 def _top(name: str, folder: Path | None) -> ModuleSpec | None:
     beside = PathFinder.find_spec(name, [str(folder)]) if folder else None
-    if beside is not None and (beside.origin or name not in sys.modules):  # a folder alone may be no package at all
+    if beside is not None and (beside.origin or name not in sys.modules):  # a plain folder need not be a package
         return beside
     try:
         return None if name in sys.stdlib_module_names else importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # ValueError: of a module that was made by hand
+    except (ImportError, ValueError):  # ValueError: a module object without a spec
         return None

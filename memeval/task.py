@@ -1,4 +1,4 @@
-"""What is asked: units of text, the stream they form, and the questions about it.
+"""Task data: units of text, the stream they form, and the questions about it.
 
 Gold (answers, evidence) lives in this module's objects and nowhere else. A `Context` or a `Question` never reaches an
 agent: the engine hands over `memeval.agent.Chunk` and `memeval.agent.Query`, which hold no gold (DESIGN section 4).
@@ -13,9 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A document or a turn: the smallest piece of a stream. It is never split unless it alone exceeds a chunk.
+    """A document or a turn: the smallest piece of a stream. It is split only if it alone exceeds a chunk.
 
-    title: of a document that has one, as the first line of `text` says it too; it names what the document is about.
+    title: the title of a document, if it has one; the first line of `text` contains it too.
     """
 
     text: str
@@ -24,7 +24,8 @@ class Unit:
     title: str = ""
 
     def __hash__(self) -> int:
-        """Of the text alone, which knows its hash: units are looked up for every context that holds them."""
+        """Hash only the text, because a string caches its hash and units are looked up for every context that holds
+        them."""
         return hash(self.text)
 
     def render(self) -> str:
@@ -66,7 +67,7 @@ class Question:
     keypoints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("answers", "options", "keypoints"):  # one text is one of them, not its letters
+        for name in ("answers", "options", "keypoints"):  # a single text is one entry, not a sequence of letters
             value = getattr(self, name)
             if value is not None and not isinstance(value, tuple):
                 object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))

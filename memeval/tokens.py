@@ -1,9 +1,9 @@
-"""Counting tokens, without network: tiktoken's vocabularies are read from the installed litellm wheel, which ships them.
+"""Count tokens without network: tiktoken's vocabularies are read from the installed litellm wheel, which ships them.
 
-`counter(name)` takes an encoding of tiktoken (`o200k_base`, the default of every card), a model name that tiktoken knows, a
-folder with a `tokenizer.json`, a Hugging Face id, or `words` (what stands between blanks). An id whose tokenizer is not on
-this machine is approximated by o200k_base, and the counter says so in `name` and `approximate`. Text that looks like a
-special token counts as plain text.
+`counter(name)` takes an encoding of tiktoken (`o200k_base`, the default of every card), a model name that tiktoken
+knows, a folder with a `tokenizer.json`, a Hugging Face id, or `words` (split at white space). If the tokenizer of an id
+is not on this machine, o200k_base approximates it, and the counter's `name` and `approximate` say so. Text that looks
+like a special token counts as plain text.
 """
 
 from __future__ import annotations
@@ -32,28 +32,30 @@ VOCABULARIES = {
 """Encoding -> vocabulary file of tiktoken (tiktoken_ext/openai_public.py), cached under the sha1 of its address."""
 
 MEMO = 64_000_000
-"""Characters of texts whose counts are remembered, and once more as many before the oldest are dropped."""
+"""Characters of texts whose counts are cached, twice: a full cache becomes the old one, and the previous old one is
+dropped."""
 
 _LONG = 4096
-_ENTRY = 100  # characters that an entry weighs besides its text
+_ENTRY = 100  # cost of a cache entry besides its text, in characters
 _RUN = re.compile(rf"\s{{{_LONG},}}|[^\s\d]{{{4 * _LONG},}}")
 
 
 class Codec(Protocol):
-    """A tokenizer. additive: it always breaks before a lone blank and after a blank line, so that tokens add up there."""
+    """A tokenizer. additive: it always splits before a lone blank and after a blank line, so that token counts add up
+    there."""
 
     additive: bool
 
     def size(self, text: str) -> int: ...
 
     def prefix(self, text: str, tokens: int) -> str:
-        """The text of the first tokens; a character is never cut in two, so it may be shorter."""
+        """The text of the first tokens; it may be shorter, because a character is never split."""
         ...
 
 
 class TokenCounter:
-    """Tokens of a text, memoised: `count(text)`. name: what the numbers are counted with, to print beside them.
-    approximate: another tokenizer was used, because this one is not on this machine. Safe to use from several threads."""
+    """Counts the tokens of a text, with a cache: `count(text)`. name: of the tokenizer, to print beside the numbers.
+    approximate: another tokenizer was used, because this one is not on this machine. Thread-safe."""
 
     def __init__(self, name: str, codec: Codec, approximate: bool = False) -> None:
         self.name = name
@@ -75,19 +77,19 @@ class TokenCounter:
         return size
 
     def truncate(self, text: str, tokens: int) -> str:
-        """The longest beginning of the text that ends between two of its tokens and counts at most `tokens`."""
+        """The longest prefix of the text that ends between two of its tokens and counts at most `tokens`."""
         if tokens <= 0:
             return ""
         wanted = tokens
         cut = self._codec.prefix(text, wanted)
-        while wanted and self._codec.size(cut) > tokens:  # a beginning, tokenized afresh, may take more tokens
+        while wanted and self._codec.size(cut) > tokens:  # a prefix may take more tokens when it is tokenized alone
             wanted -= 1
             cut = self._codec.prefix(text, wanted)
         return cut
 
     def joint(self, last: str, text: str) -> int | None:
-        """Tokens that a blank line between `last` (without blanks at its end) and `text` adds to those of the two. Exact;
-        None where this tokenizer, or a text that starts with a blank or `/`, gives no guarantee."""
+        """Tokens that a blank line between `last` (without trailing blanks) and `text` adds to the tokens of the two.
+        Exact; None if this tokenizer, or a text that starts with a blank or `/`, gives no guarantee."""
         if not self._codec.additive or not text or text[0] == "/" or text[0].isspace():
             return None
         return self._blank_line_after(last)
@@ -95,7 +97,7 @@ class TokenCounter:
     def _count_blank_line(self, last: str) -> int | None:
         """Tokens of a blank line between `last` and a text."""
         tail = _last_word(last)
-        if tail.startswith("/"):  # it may be one token with the blank line before it
+        if tail.startswith("/"):  # `/` may form one token with the blank line
             return None
         return self(f"{tail}\n\nx") - self(tail) - 1  # x is one token
 
@@ -110,7 +112,8 @@ def _last_word(text: str) -> str:
 
 
 class _Tiktoken:
-    """Its vocabulary must be on this machine; it is read when something is counted, which a finished run never does."""
+    """A tiktoken encoding. Its vocabulary must be on this machine; it is loaded at the first count, which a finished
+    run never needs."""
 
     additive = True
 
@@ -177,13 +180,13 @@ class _Words:
 
 
 def _clean(text: str) -> str:
-    """Lone surrogates replaced, as tiktoken does."""
+    """Replace lone surrogates, as tiktoken does."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _bounded(text: str) -> Iterator[str]:
-    """The text in one part; or, where it holds thousands of characters without a place to break (a tokenizer's time and
-    stack grow with those), in parts cut there. Each cut can change the count by a token or two."""
+    """Yield the text whole; or, if it has thousands of characters without a place to split (which would make a
+    tokenizer slow and its stack deep), in pieces. Each cut can change the count by a token or two."""
     if len(text) < _LONG:
         yield text
         return
@@ -197,7 +200,8 @@ def _bounded(text: str) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=16)
 def counter(name: str = DEFAULT) -> TokenCounter:
-    """The counter of that name. Raises UsageError for an unknown name, and for a vocabulary that is not on this machine."""
+    """The counter with that name. Raises UsageError for an unknown name, and for a vocabulary that is not on this
+    machine."""
     if name in VOCABULARIES:
         return TokenCounter(name, _Tiktoken(name))
     if name == WORDS:
@@ -266,7 +270,7 @@ def _from_file(file: Path) -> Any:
 
 
 def _in_hub_cache(name: str) -> Path | None:
-    """tokenizer.json of a hub id, if it was downloaded before (`hf download NAME tokenizer.json`) and can be read."""
+    """The tokenizer.json of a hub id, if it has been downloaded (`hf download NAME tokenizer.json`) and can be read."""
     if importlib.util.find_spec("tokenizers") is None or importlib.util.find_spec("huggingface_hub") is None:
         return None
     from huggingface_hub import try_to_load_from_cache

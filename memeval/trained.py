@@ -1,4 +1,4 @@
-"""What a model was trained on, as an agent's card and a checkpoint's folder say it (validity section 5).
+"""The known training data of models, from an agent's card and a checkpoint's folder (validity section 5).
 
     trained_on: [hotpotqa]                                                      # a family; which split is not known
     trained_on: [{family: nlu, splits: [test], hashes: [9f86...], note: where this is known from}]
@@ -20,7 +20,7 @@ from memeval.errors import UsageError, suggest
 
 CHECKPOINT_FILE = "memeval_trained_on.json"
 ALL = "all"
-"""The split of data that have none; in an entry: every split."""
+"""The split of data without splits; in an entry: every split."""
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"\A[\w.+-]{1,100}\Z")]
 _Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -33,8 +33,8 @@ _EXPECTED = {
 
 
 class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A set of questions that was trained on. splits: as task cards name them; empty: not known. hashes: `content_hash` of
-    every question of it, where they were kept. note: how this is known."""
+    """A set of questions that a model was trained on. splits: as task cards name them; empty: unknown. hashes:
+    `content_hash` of each of its questions, if known. note: the source of this knowledge."""
 
     family: _Name
     splits: tuple[_Name, ...] = ()
@@ -42,30 +42,31 @@ class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: Annotated[str, msgspec.Meta(max_length=300)] = ""
 
     def covers(self, family: str, split: str) -> str | None:
-        """`leaked` (this very split), `in-domain` (the family) or None, by name alone."""
+        """`leaked` (exactly this split), `in-domain` (the family) or None, by name alone."""
         if _plain(family) != _plain(self.family):
             return None
         return "leaked" if {ALL, _split(split)} & {_split(name) for name in self.splits} else "in-domain"
 
 
 def content_hash(question: str) -> str:
-    """sha256 (hex) of the question's text in NFKC, casefolded, blanks as one, in UTF-8.
+    """sha256 (hex) of the question's text in NFKC, casefolded, with single blanks, in UTF-8.
 
-    Neither golds nor the stream are in it: builds of one data set differ in aliases and in what surrounds a question. So a
-    question that is asked in the same words of two streams counts as the same: it errs towards a mark.
+    Golds and the stream are not included, because builds of one data set differ in aliases and in the text around a
+    question. So equal questions on two streams count as the same: errors are in favour of a mark.
     """
     text = " ".join(unicodedata.normalize("NFKC", question).casefold().split())
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def parse(value: Any, where: str) -> tuple[TrainedOn, ...]:
-    """The entries of a `trained_on` key: a family's name, a mapping, or a list of these. Raises UsageError, in one line that
-    begins with `where`."""
+    """The entries of a `trained_on` key: a family's name, a mapping, or a list of these. Raises UsageError with one
+    line that begins with `where`."""
     return tuple(_entry(entry, where) for entry in (value if isinstance(value, (list, tuple)) else [value]))
 
 
 def of_checkpoint(folder: Path) -> tuple[TrainedOn, ...]:
-    """What the file beside the weights says; () where there is none. Raises UsageError for a file that cannot be used."""
+    """The entries of the file beside the weights; () if there is none. Raises UsageError for a file that cannot be
+    used."""
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return ()
@@ -94,7 +95,7 @@ def _entry(value: Any, where: str) -> TrainedOn:
 
 
 def _fault(message: str, data: Any) -> str:
-    """What is wrong with an entry, from msgspec's message."""
+    """The message for a wrong entry, from msgspec's message."""
     if unknown := re.search(r"unknown field `(.*)`", message):
         return f"unknown key 'trained_on.{unknown[1][:80]}'{suggest(unknown[1][:100], _EXPECTED)}"
     if "missing required field" in message:
@@ -109,5 +110,5 @@ def _plain(name: str) -> str:
 
 
 def _split(name: str) -> str:
-    """`validation` on the hub is what the data sets' authors call `dev`."""
+    """The split's name in task cards: the hub's `validation` is called `dev` by the data sets' authors."""
     return {"validation": "dev", "valid": "dev", "val": "dev"}.get(name.casefold(), name.casefold())

@@ -1,4 +1,4 @@
-"""What users write, decoded strictly into typed records: whatever is wrong is one line with place, key and fix."""
+"""Decode what users write strictly into typed records: every error is one line with place, key and fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from memeval.errors import UsageError, suggest
 
 Place = str | Callable[..., str]
-"""Where a value is, `file:line`; or what says it of a key, given with those that it is nested in."""
+"""The place of a value, `file:line`; or a function from its keys, outermost first, to the place."""
 
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -43,8 +43,8 @@ def fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 
 
 def typed(value: Any, kind: Any, place: Place, *keys: str) -> Any:
-    """A value as the type of its field; one text counts as a list of one. keys: of the value and of what it is nested in.
-    Raises UsageError with the place and the key."""
+    """Convert a value to the type of its field; a single text counts as a list of one. keys: of the value, outermost
+    first. Raises UsageError with the place and the key."""
     lists = [get_origin(part) for part in (kind, *get_args(kind))]
     try:
         return msgspec.convert([value] if isinstance(value, str) and tuple in lists else value, kind)
@@ -83,20 +83,20 @@ def dotted(*keys: str | int) -> str:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """What is said of a key that a record does not have. key: with those it is nested in."""
+    """The message for a key that a record does not have. key: dotted, with the keys around it."""
     shown = key if len(key) <= 80 else f"{key[:77]}..."
     return f"unknown key '{shown}'{suggest(key.rpartition('.')[2][:80], known)}"
 
 
 def _leaf(kind: Any, inner: list[str | int]) -> Any:
-    """The type of the value that the steps lead to, where the last one is a field of a record."""
+    """The type of the value at the end of the path, if its last step is a field of a record."""
     if not inner or isinstance(inner[-1], int):
         return kind
     return fields(_record(kind, inner[:-1]))[inner[-1]].type
 
 
 def _record(kind: Any, inner: Iterable[str | int]) -> Any:
-    """The type of the record that the steps lead to from a value of this type."""
+    """The type of the record at the end of the path, from a value of this type."""
     for step in inner:
         if isinstance(step, str):
             kind = fields(_record(kind, ()))[step].type

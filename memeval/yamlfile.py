@@ -1,4 +1,4 @@
-"""YAML files that people write: read safely, and whatever is wrong is one line with file, line and the fix."""
+"""Read users' YAML files safely; every error is one line with file, line and the fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memeval.typed import fields, typed
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; an empty file is an empty one. Raises UsageError with file and line."""
+    """The mapping in a YAML file; empty for an empty file. Raises UsageError with file and line."""
     try:
         return dict(_parsed(path, path.stat().st_mtime_ns))
     except OSError as error:
@@ -23,7 +23,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=512)
 def _parsed(path: Path, changed: int) -> dict[str, Any]:
-    """Parsed once per version of the file: many cards extend the same ones."""
+    """Parse a file once per version, because many cards extend the same ones."""
     try:
         return mapping(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:
@@ -31,8 +31,7 @@ def _parsed(path: Path, changed: int) -> dict[str, Any]:
 
 
 def mapping(text: str, place: str) -> dict[str, Any]:
-    """The mapping that a YAML text is; an empty text is an empty one. place: the file that it comes from. Raises
-    UsageError with it and the line."""
+    """The mapping in a YAML text; empty for an empty text. place: its file. Raises UsageError with file and line."""
     import yaml
 
     try:
@@ -70,7 +69,7 @@ def _loader() -> Any:
 
 
 def at_key(path: Path, *keys: str) -> str:
-    """`file:line` of a key, given with the keys that it is nested in; the file alone where it does not have them."""
+    """`file:line` of a key, given with the keys around it; only the file if it does not contain them."""
     import yaml
 
     line = None
@@ -80,11 +79,11 @@ def at_key(path: Path, *keys: str) -> str:
             found = {name.value: (name, value) for name, value in node.value}
             line, node = found[key][0].start_mark.line + 1, found[key][1]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
-        pass  # the key comes from another file, or from none
+        pass  # the key comes from another file, or from no file
     return str(path) if line is None else f"{path}:{line}"
 
 
 def decoded(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *keys: str) -> dict[str, Any]:
-    """Some fields of a record, each of its type, from the data of a file. keys: what the data are nested in."""
+    """Decode some fields of a record from the data of a file. keys: around the data, outermost first."""
     place = functools.partial(at_key, path)
     return {key: typed(value, fields(kind)[key].type, place, *keys, key) for key, value in data.items()}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from memeval.estimate import Estimate, Role, estimate, totals
 from memeval.process import foreign_code
-from memeval.records.numbers import count, money
+from memeval.records.numbers import count, money, percent
 from memeval.results.columns import columns, width
 from memeval.results.run_table import label
 from memeval.runs.options import Options
@@ -41,8 +41,8 @@ def estimates_table(estimates: Sequence[Estimate], width: int | None = None) -> 
             count(one.streams),
             count(one.chunks),
             *_sums([one]),
-            _points(one.half_width),
-            _points(one.detectable_effect),
+            percent(one.half_width),
+            percent(one.detectable_effect if (one.detectable_effect or 1) < 1 else None),
         ]
         for one in estimates
     ]
@@ -78,7 +78,3 @@ def _notes(estimates: Sequence[Estimate]) -> list[str]:
         names = ", ".join(dict.fromkeys(f"{one.agent} on {one.task}" for one in about))
         lines.append(f"- {note}" if len(about) == len(estimates) else f"- {names}: {note}")
     return ["\n".join(lines)] if lines else []
-
-
-def _points(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"

@@ -192,9 +192,9 @@ def _rules(family: str) -> Mapping[str, str]:
     return RULES["generic" if family in official() else checked_family(family)]
 
 
-def checked_family(family: str, place: str = "") -> str:
-    """Return a family that has prompts. place: where it was named, for messages. Raises UsageError for an unknown family."""
+def checked_family(family: str) -> str:
+    """Return a family that has prompts. Raises UsageError for an unknown family."""
     known = [*RULES, *SHARES, *official()]
     if family not in known:
-        raise UsageError(f"{place}judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
+        raise UsageError(f"judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
     return family

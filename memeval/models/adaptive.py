@@ -1,5 +1,5 @@
-"""What every model behind a server has in common: its calls are limited and repeated, and changed where the server asks for
-it."""
+"""Common code of all models behind a server: limit and repeat calls, and change requests as the server's refusals
+demand."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from memeval.models.reply import estimate
 from memeval.models.thinking import Thinking
 
 MOST_CHANGES = 8
-"""Refusals in a row after which one attempt is changed and sent again at once."""
+"""Most consecutive refusals for which one attempt is changed and sent again at once."""
 
 
 class Adaptive(Thinking):
-    """The model `name` behind a server. `limiter` is shared by the models of one endpoint. A subclass sends one body
-    (`_post`), says whether it reads streamed replies (`can_stream`), and whether the server answers at all (`_health`),
-    where that can be found out.
+    """The model `name` behind a server. The models of one endpoint share `limiter`. A subclass sends one body
+    (`_post`), declares whether it reads streamed replies (`can_stream`), and checks, if possible, whether the server
+    replies at all (`_health`).
 
-    What the server's refusals say is kept for the run: `adapted` has it in words."""
+    What is learnt from refusals holds for the whole run; `adapted` describes it in words.
+    """
 
     _health: Health | None = None
     can_stream = True
@@ -42,15 +43,15 @@ class Adaptive(Thinking):
         self._most: int | None = None
 
     async def _chat(self, request: Request, params: Mapping[str, Any]) -> Completion:
-        """One call with its retries. `timeout` of `params` (seconds) bounds each attempt. Raises EndpointDown or
-        EndpointRefused when the endpoint itself is the problem, UsageError for parameters that are not JSON."""
+        """One call with its retries. `timeout` of `params` (seconds) limits each attempt. Raises EndpointDown or
+        EndpointRefused if the endpoint itself is the problem, UsageError for parameters that are not JSON."""
         kind = f"{self.name} with tools" if request.tools else self.name
         tokens = estimate(request, "").prompt if self._limiter.policy.tpm else 0
         attempt = partial(self._attempt, replace(request, params=params))
         return await self._limiter.run(attempt, kind, timeout(params), self._health, tokens)
 
     async def _attempt(self, request: Request) -> Completion:
-        """One attempt, changed and sent again at once for as long as the server's refusals say how."""
+        """One attempt, which is changed and sent again at once as long as refusals say how."""
         error = ""
         for _ in range(MOST_CHANGES):
             sent = self._changed(self.body(request))
@@ -67,11 +68,11 @@ class Adaptive(Thinking):
 
     @abstractmethod
     async def _post(self, body: dict[str, Any], request: Request) -> Completion:
-        """Send one body, the caller's own. Raises Fault, Refused or EndpointRefused."""
+        """Send one body, which belongs to the caller. Raises Fault, Refused or EndpointRefused."""
 
     def body(self, request: Request) -> dict[str, Any]:
-        """The JSON object of a call. `extra_body` goes into it; a parameter that is null is left out. Raises UsageError
-        where `extra_body` is no mapping."""
+        """The JSON object of a call. `extra_body` is merged into it; null parameters are left out. Raises UsageError if
+        `extra_body` is not a mapping."""
         params = request.params
         body = switched(self.name, params)
         extra = params.get("extra_body") or {}
@@ -86,7 +87,8 @@ class Adaptive(Thinking):
         return {key: value for key, value in body.items() if value is not None}
 
     def _learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
-        """Change what is sent as a refusal asks for. Returns whether the call is another one now, worth sending again."""
+        """Change future requests as a refusal demands. Returns whether this changes the current call, so that it is
+        worth sending again."""
         row, found = refused.row, refused.found
         for old, new in row.rename.items():
             self._note(f"{old} is sent as {new}")
@@ -105,7 +107,7 @@ class Adaptive(Thinking):
         return self._changed(dict(sent)) != sent
 
     def _changed(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A body as this server takes it."""
+        """The body with all changes that this server needs."""
         for name in self._dropped:
             body.pop(name, None)
         for old, new in self._renamed.items():
@@ -121,4 +123,4 @@ class Adaptive(Thinking):
         return body
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""

@@ -1,4 +1,4 @@
-"""The model as an agent holds it: `session.models["memory"]`."""
+"""The model in an agent's session: `session.models["memory"]`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _numbers = itertools.count(1)
 
 
 SAMPLES = 1 << 20
-"""More than an agent asks for of one call: numbers of a further answer begin here."""
+"""The first number of answer samples: larger than any sample number of an agent."""
 
 
 class EmbeddingFailed(Exception):
-    """No vectors were obtained, after all retries. The message is one line; the question that needed them has failed."""
+    """No vectors were obtained after all retries. The message is one line; the question that needed them has failed."""
 
 
 def open_route(call: Call, loop: asyncio.AbstractEventLoop) -> int:
-    """Register where the calls of some bound models go; close it with `close_route`."""
+    """Register the destination of the calls of bound models; `close_route` removes it."""
     number = next(_numbers)
     _routes[number] = (call, loop)
     return number
@@ -48,11 +48,11 @@ def close_route(number: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class BoundModel:
-    """A model bound to one role of a run: the only way for an agent to call a model, and where usage is booked.
+    """A model bound to one role of a run. Agents call models only through it, and it counts their usage.
 
-    name: as the user gave it, and kind: of its provider (models/providers.py), for agents that adapt their wire format.
-    params: sampling parameters the user configured for the role. agent: number of the agent that holds it (usage.py), 0 for
-    the harness itself. A copy of an agent holds the same bound model.
+    name: as the user typed it, and kind: of its provider (models/providers.py), for agents that adapt their wire
+    format. params: sampling parameters that the user configured for the role. agent: number of the agent that holds it
+    (usage.py), 0 for the harness. A copy of an agent holds the same bound model.
     """
 
     name: str
@@ -70,11 +70,11 @@ class BoundModel:
         sample: int = 0,
         **params: Any,
     ) -> Completion:
-        """One call. `params` (temperature, max_tokens, stop, ...) are the agent's; what the user configured for the role
-        overrules them. `sample` tells equal calls apart.
+        """Make one call. `params` (temperature, max_tokens, stop, ...) come from the agent; the user's settings for the
+        role override them. `sample` distinguishes equal calls.
 
-        What a server does wrong is no exception: `Completion.error` says it. An agent need not look, because the engine
-        counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
+        A server's error is not raised but returned in `Completion.error`. An agent need not check it, because the
+        engine counts every question that depends on a failed call as failed. Raises only if the run itself must stop.
         """
         completion: Completion = await self._on_its_loop(self._generate, messages, tools, sample, **params)
         return completion
@@ -91,27 +91,28 @@ class BoundModel:
         return completion
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
-        """`generate` for agents with plain methods (they run in a worker thread, never on the event loop)."""
+        """`generate` for plain methods of agents (they run in a worker thread, never on the event loop)."""
         completion: Completion = self._handed_over(self.generate, *args, **kwargs).result()
         return completion
 
     async def embed(self, texts: Sequence[str], **params: Any) -> NDArray[np.float32]:
-        """The vectors of `texts`: an array of shape (number of texts, dimensions), float32, rows in the order of the texts.
+        """The vectors of `texts`: an array of shape (number of texts, dimensions), float32, rows in the order of the
+        texts.
 
-        `offline` and `hf/` give rows of length 1 (Euclidean), an endpoint gives what it sends. One call of the role,
-        however many texts; equal texts are sent, and counted, once. Raises EmbeddingFailed when the model gave up (the
-        engine counts the question as failed), UsageError when the role has no embedding model.
+        `offline` and `hf/` return rows of length 1 (Euclidean), an endpoint what it sends. This is one call of the
+        role, however many texts; equal texts are sent and counted once. Raises EmbeddingFailed if the model gave up
+        (the engine counts the question as failed), UsageError if the role has no embedding model.
         """
         vectors, _ = await self.embed_counted(texts, **params)
         return vectors
 
     async def embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
-        """`embed`, and the tokens of the distinct texts."""
+        """`embed`, plus the tokens of the distinct texts."""
         counted: tuple[NDArray[np.float32], Usage] = await self._on_its_loop(self._embed_counted, texts, **params)
         return counted
 
     async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
-        from memeval.models.embeddings import asked, unpack  # numpy is needed for embeddings alone
+        from memeval.models.embeddings import asked, unpack  # imports numpy, which only embeddings need
 
         call, _ = _routes[self.route]
         if isinstance(texts, str):
@@ -126,12 +127,12 @@ class BoundModel:
         return vectors[[rows[text] for text in texts]], reply.usage
 
     def embed_sync(self, *args: Any, **kwargs: Any) -> NDArray[np.float32]:
-        """`embed` for agents with plain methods."""
+        """`embed` for plain methods of agents."""
         vectors: NDArray[np.float32] = self._handed_over(self.embed, *args, **kwargs).result()
         return vectors
 
     async def _on_its_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Await a method of this model on the loop of its route; the thread of an agent has a loop of its own."""
+        """Await a method of this model on the loop of its route, because an agent's thread has its own loop."""
         try:
             if asyncio.get_running_loop() is _routes[self.route][1]:
                 return await method(*args, **kwargs)
@@ -141,7 +142,7 @@ class BoundModel:
             raise
 
     def _handed_over(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Future[Any]:
-        """A method of this model on the loop of its route, booked where the caller books."""
+        """Schedule a method of this model on the loop of its route, counted where the caller's calls are counted."""
         ledger = usage.ledger_of(self.agent)
         loop = _routes[self.route][1]
 

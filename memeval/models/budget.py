@@ -1,8 +1,8 @@
-"""What one command may spend: `--max-cost USD` and `--max-calls N`, over all its runs.
+"""The limits of one command: `--max-cost USD` and `--max-calls N`, over all its runs.
 
-Only calls that are sent count; replies from a store, the cache or an equal call in flight are free. The gateway reserves
-before it sends. Nothing that was paid for is lost: before the run stops, the calls in flight end. The cost of a prompt is
-estimated from its characters, and a reply is taken to be as long as its limit.
+Only calls that are sent count; replies from a store, the cache or an equal call in flight are free. The gateway
+reserves before it sends. No paid reply is lost: the calls in flight end before the run stops. The cost of a prompt is
+estimated from its characters, and a reply is assumed to be as long as its limit.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ _Name = tuple[str, str | None]
 
 
 class BudgetSpent(StopRun):
-    """`--max-cost` or `--max-calls` is used up: the same command with a larger one goes on from here."""
+    """`--max-cost` or `--max-calls` is used up; the same command with a larger limit continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The most that one call may cost. prompt: tokens, by its characters. usd: None where nothing limits its reply."""
+    """The most that one call may cost. prompt: tokens, estimated from its characters. usd: None if nothing limits its
+    reply."""
 
     prompt: int = 0
     usd: float | None = None
 
 
 class Budget:
-    """calls: sent so far, those that failed included. usd: spent on those whose reply is there, counted where max_usd is
-    given; models that cost nothing to call (offline, scripted) and unknown prices add nothing. refused: why no further call
-    may be sent, else "".
+    """calls: number sent so far, including failed ones. usd: spent on calls with a reply, counted if max_usd is set;
+    models without a price (offline, scripted) and unknown prices add nothing. refused: why no further call may be sent,
+    else "".
 
-    max_calls is exact. max_usd is kept in advance: a call is sent while what is spent, plus the most that the calls in
-    flight and this one may cost, stays within it; one without a limit of its reply is taken to cost the mean so far. The
-    first call is sent alone: its usage shows how many tokens the characters of a prompt are. So max_usd is exceeded only
-    by a reply without a limit, or longer than its limit and any before, and by a prompt with more tokens for its
-    characters.
+    max_calls is exact. max_usd is respected in advance: a call is sent while the money spent, plus the most that the
+    calls in flight and this call may cost, stays within it; a call without a reply limit is assumed to cost the mean so
+    far. The first call is sent alone: its usage shows how many tokens a prompt has per character. So max_usd is
+    exceeded only by a reply without a limit, by a reply longer than its limit and any before, and by a prompt with more
+    tokens per character.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Budget:
         max_calls: int | None = None,
         price: Callable[[str, str | None], Price | None] = prices.price,
     ) -> None:
-        if max_usd is not None and not max_usd >= 0:  # refuses nan too
+        if max_usd is not None and not max_usd >= 0:  # also rejects NaN
             raise UsageError(f"--max-cost {max_usd}: expected USD, 0 or more")
         self.max_usd = max_usd
         self.max_calls = max_calls
@@ -65,12 +66,12 @@ class Budget:
         self.refused = ""
         self._price = functools.cache(price)
         self._in_flight: list[Charge] = []
-        self._end = asyncio.Event()  # of the next call in flight that ends
-        self._density: defaultdict[_Name, float] = defaultdict(lambda: 1.0)  # tokens a prompt has, per estimated one
-        self._longest: defaultdict[_Name, int] = defaultdict(int)  # reply: a model that thinks is given a larger limit
+        self._end = asyncio.Event()  # set when the next call in flight ends
+        self._density: defaultdict[_Name, float] = defaultdict(lambda: 1.0)  # measured tokens per estimated token
+        self._longest: defaultdict[_Name, int] = defaultdict(int)  # longest reply: a model that thinks gets a larger limit
 
     def require_prices(self, specs: Iterable[ModelSpec]) -> None:
-        """Raises UsageError when max_usd is given and a model that may cost money has no known price."""
+        """Raises UsageError if max_usd is set and a model that may cost money has no known price."""
         if self.max_usd is None:
             return
         for spec in specs:
@@ -81,7 +82,7 @@ class Budget:
                 )
 
     def charge(self, spec: ModelSpec, request: Request) -> Charge:
-        """The most that a call may cost."""
+        """The most that this call may cost."""
         if self.max_usd is None:
             return Charge()
         name, prompt = (spec.name, spec.base_url), estimate(request, "").prompt
@@ -92,8 +93,8 @@ class Budget:
         return Charge(prompt, prices.cost(most, self._price(*name)) or 0.0)
 
     async def reserve(self, spec: ModelSpec, request: Request) -> Charge:
-        """Wait until a call may be sent, and count it. It waits for those in flight, which may turn out cheaper than what
-        is reserved for them. Raises BudgetSpent once they have ended."""
+        """Wait until a call may be sent, and count it. It waits for calls in flight, which may cost less than is
+        reserved for them. Raises BudgetSpent after they have ended."""
         charge = self.charge(spec, request)
         while self._in_flight and not self.refused and self._waits(charge):
             await self._end.wait()
@@ -108,7 +109,7 @@ class Budget:
         return charge
 
     def settle(self, spec: ModelSpec, charge: Charge, usage: Usage) -> None:
-        """A reserved call has ended; without a reply, or cancelled, its usage is zero."""
+        """Settle a call that has ended; without a reply, or if it was cancelled, its usage is zero."""
         self._in_flight.remove(charge)
         if self.max_usd is not None:
             name = (spec.name, spec.base_url)
@@ -119,11 +120,11 @@ class Budget:
         self._end = asyncio.Event()
 
     def _waits(self, charge: Charge) -> bool:
-        first = self.calls == len(self._in_flight)  # nothing is known of what calls cost
+        first = self.calls == len(self._in_flight)  # the cost of calls is still unknown
         return self.max_usd is not None and (first or (charge.usd is not None and bool(self._exceeded(charge))))
 
     def _exceeded(self, charge: Charge) -> str:
-        """Why one more call would be too much, else ""."""
+        """Why this call would exceed the limits, else ""."""
         if self.max_calls is not None and self.calls >= self.max_calls:
             return f"--max-calls {self.max_calls} is used up: raise it to go on"
         if self.max_usd is None:

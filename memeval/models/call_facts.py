@@ -1,4 +1,4 @@
-"""What the notes of a run must know of a call beside its reply, found when the call is booked and kept in its row."""
+"""Facts about a call for the notes of a run, found when the call is counted and stored in its row."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from memeval.records.rows import CallFacts
 from memeval.records.verdicts import UNUSABLE
 
 LONG = 1000
-"""Tokens of a prompt above which its count is compared with the server's."""
+"""Prompts with more tokens than this are compared with the server's count."""
 
 _COUNTED = 2048  # characters of a prompt that are counted at most (0.2 ms)
 _PIECES = 8
 
 
 def call_facts(role: str, request: Request, completion: Completion) -> CallFacts:
-    """The facts of one call of a role; none of a call that got no reply."""
+    """The facts of one call of a role; no facts for a call without a reply."""
     if completion.error is not None:
         return CallFacts()
     offered = bool(request.tools)
@@ -31,34 +31,35 @@ def call_facts(role: str, request: Request, completion: Completion) -> CallFacts
 
 
 def served_by(role: str, completion: Completion) -> dict[str, dict[str, int]]:
-    """The model that answered one call of a role, as facts hold it."""
+    """The model that answered one call of a role, in the form of the facts."""
     return {role: {completion.model: 1}} if completion.model else {}
 
 
 def undercounted(request: Request, usage: Usage) -> bool:
-    """Whether the server counts fewer than half the tokens of a long prompt: it cuts what exceeds its window and
-    says nothing. Cached tokens are added to its count, because some servers count them apart."""
+    """Whether the server counts fewer than half the tokens of a long prompt, which means that it silently cuts prompts
+    to its window. Cached tokens are added to its count, because some servers count them separately."""
     counted = usage.prompt + usage.cached
     text = "\n".join(map(text_of, request.messages))
-    if not counted or len(text) <= max(LONG, counted):  # hardly any text has more tokens than characters
+    if not counted or len(text) <= max(LONG, counted):  # a text rarely has more tokens than characters
         return False
     ours = _tokens(text)
     return ours > LONG and counted < ours / 2
 
 
 def quoted(completion: Completion) -> str:
-    """A reply as a note quotes it: its text, else its calls, else its thinking."""
+    """A reply as quoted in a note: its text, else its calls, else its thinking."""
     text = completion.text or "".join(f"{call.name} {call.raw}" for call in completion.tool_calls) or completion.reasoning
     return quotable(text)
 
 
 def quotable(text: str) -> str:
-    """What a model or an agent wrote, as one line of printable characters without keys, shortened."""
+    """A text of a model or an agent as one shortened line of printable characters without keys."""
     return "".join(char if char.isprintable() else " " for char in one_line(text, longest=160))
 
 
 def _tokens(text: str) -> int:
-    """Tokens of a text (o200k_base, which needs fewer than nearly all others); of a long one by a sample of it."""
+    """Tokens of a text (o200k_base, which needs fewer than nearly all other encodings); for a long text, estimated from
+    a sample."""
     count = tokens.counter(tokens.DEFAULT)
     if len(text) <= _COUNTED:
         return count(text)

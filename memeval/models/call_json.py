@@ -1,4 +1,4 @@
-"""A call as JSON: the key under which it is stored, and how a body is written."""
+"""Calls as JSON: the key under which a call is stored, and the encoding of bodies."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def call_key(identity: str, request: Request) -> bytes:
 
 
 def as_json(value: Any) -> Any:
-    """`default=` of json.dumps: any mapping is an object, and what else is not JSON is an error, never a guess."""
+    """`default=` of json.dumps: a mapping is an object; anything else that is not JSON is an error."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
 wire = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
-"""A value as the text that is sent. Raises TypeError or ValueError for what is not JSON."""
+"""Encode a value as the text that is sent. Raises TypeError or ValueError for values that are not JSON."""
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_json).encode

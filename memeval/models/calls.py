@@ -1,4 +1,4 @@
-"""How the calls of one command are made: the settings that runs and judges share."""
+"""Settings of the calls of one command, shared by runs and judges."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from memeval.models.limits import Policy
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """In no identity. concurrency: calls in flight at most, per endpoint. use_cache: read and fill the user's cache.
-    budget: what the whole command may send."""
+    """Settings that are part of no identity. concurrency: most calls in flight per endpoint. use_cache: read and fill
+    the user's cache. budget: limits of the whole command."""
 
     concurrency: int = 16
     use_cache: bool = True

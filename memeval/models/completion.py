@@ -1,4 +1,4 @@
-"""The data that pass between an agent, the gateway and a model. Plain, frozen, JSON-able."""
+"""The data that agents, the gateway and models exchange: plain, frozen, JSON-compatible."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Protocol
 from memeval.records.rows import Usage as Usage
 
 WHOLE = frozenset({"stop", "tool_calls", "empty"})
-"""Finish reasons of replies that ended by themselves."""
+"""Finish reasons of replies that ended normally."""
 
 UNREAD = "The offline model cannot read this prompt: it holds none of the tags of memeval.prompts."
-"""The whole reply of the offline model to a prompt that it cannot read: the numbers of an agent that gets it say nothing."""
+"""The offline model's whole reply to a prompt that it cannot read; the numbers of an agent that gets it mean nothing."""
 
 Message = Mapping[str, Any]
-"""One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
+"""One chat message in OpenAI's form: {"role", "content", and "tool_calls" / "tool_call_id" if they apply}."""
 
 
 def text_of(message: Message) -> str:
-    """The text of a message, whose content is a text, null, or a list of parts; parts of another kind are left out."""
+    """The text of a message, whose content is a text, null, or a list of parts; parts other than text are left out."""
     content = message.get("content")
     parts = content if isinstance(content, (list, tuple)) else [{"text": content}]
     texts = (part.get("text") for part in parts if isinstance(part, Mapping))
@@ -28,7 +28,7 @@ def text_of(message: Message) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One tool call of a model. `arguments` is None and `error` says why when they could not be read."""
+    """One tool call of a model. If its arguments could not be read, `arguments` is None and `error` gives the reason."""
 
     name: str
     arguments: Mapping[str, Any] | None
@@ -50,12 +50,11 @@ class Row:
 class Completion:
     """A model's reply.
 
-    `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `empty` (it ended by itself
-    without text or call), `length` (cut off), `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the
-    model's window), `content_filter`, or what the server said.
-    `error` is set only when no reply was obtained after all retries (transport, server): the sample counts as failed.
-    `model` is the name under which the server says it answered. `estimated`: the usage is ours, because the server's is
-    missing or cannot be true.
+    `text` excludes thinking, which is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `empty` (ended normally
+    without text or call), `length` (cut off), `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds
+    the model's window), `content_filter`, or the server's own reason. `error` is set only if no reply was obtained
+    after all retries (transport, server): the sample counts as failed. `model` is the name that the server reported.
+    `estimated`: memeval estimated the usage, because the server's is missing or impossible.
     """
 
     text: str = ""
@@ -70,15 +69,15 @@ class Completion:
 
     @property
     def whole(self) -> bool:
-        """Whether the reply ended by itself: a call at the end of one that was cut off is not trusted."""
+        """Whether the reply ended normally. The last call of a reply that was cut off is not trusted."""
         return self.finish_reason in WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One logical call. `params` are sampling parameters (temperature, max_tokens, ...); `repeat` is the run's repeat,
-    `sample` tells apart calls that are otherwise equal (a second opinion, a vote). `phase` (`ingest`, `recall`, `answer`)
-    says in which store the reply belongs; it is neither sent nor part of the call's key. `embeds`: a call for vectors
+    """One logical call. `params` are sampling parameters (temperature, max_tokens, ...); `repeat` is the run's repeat;
+    `sample` distinguishes otherwise equal calls (a second opinion, a vote). `phase` (`ingest`, `recall`, `answer`)
+    selects the store for the reply; it is neither sent nor part of the call's key. `embeds`: a call for vectors
     (embeddings.py)."""
 
     messages: Sequence[Message]
@@ -92,12 +91,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
-    behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or loaded,
-    never sent with a call. `tag`: which checkpoint it is, where the name does not say so; part of its identity, not
-    sent either. `checkpoint`, `window` (tokens): what its server says of the model when a run starts; the first tells
-    replies in the user's cache apart, and neither is in the identity of a run. A key is never part of a spec: it is read
-    from the environment."""
+    """The model of a role; picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
+    behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or
+    loaded, never sent with a call. `tag`: the checkpoint, if the name does not identify it; part of its identity, not
+    sent either. `checkpoint`, `window` (tokens): what the server reports about the model when a run starts; the former
+    is part of the key in the user's cache, and neither is in the identity of a run. A spec never contains a key; keys
+    are read from the environment."""
 
     name: str
     base_url: str | None = None
@@ -109,8 +108,8 @@ class ModelSpec:
 
 
 class Model(Protocol):
-    """A backend. `identity` names the weights for the cache key (base URL + name, or a digest; never a port or path of
-    no meaning). `complete` never raises for what a server does: it returns a Completion with `error`."""
+    """A model that can be called. `identity` names the weights for the cache key (base URL + name, or a digest; never a
+    random port or path). `complete` does not raise for errors of a server: it returns a Completion with `error`."""
 
     identity: str
 

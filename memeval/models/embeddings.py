@@ -1,8 +1,8 @@
-"""Vectors of texts: the offline embedder, any `/embeddings` endpoint, and the form in which vectors are kept.
+"""Vectors of texts: the offline embedder, any `/embeddings` endpoint, and the storage format of vectors.
 
-An embedder is a model. The texts are the contents of a request's messages; the reply's text holds one vector per line, as
-base64 of little-endian 32-bit floats: what OpenAI's API sends when it is asked for `base64`. Embedders on this machine
-(`hf/`) are in local/hf_embedder.py.
+An embedder is a model. The texts are the contents of a request's messages; the reply's text has one vector per line, as
+base64 of little-endian 32-bit floats, like OpenAI's API with the encoding `base64`. Embedders on this machine (`hf/`)
+are in local/hf_embedder.py.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ LARGEST_BATCH = 32  # texts of one request; the default limit of text-embeddings
 
 
 def pack(vector: Vectors) -> str:
-    """One vector, of shape (d,), as text."""
+    """Encode one vector, of shape (d,), as text."""
     return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode("ascii")
 
 
 def unpack(texts: Sequence[str], model: str = "") -> Vectors:
-    """Vectors that `pack` wrote, as an array of shape (n, d). Raises UsageError when they are not all of one length."""
+    """Decode vectors that `pack` encoded, into an array of shape (n, d). Raises UsageError if their lengths differ."""
     vectors = [np.frombuffer(base64.b64decode(text), dtype="<f4") for text in texts]
     sizes = {len(vector) for vector in vectors}
     if len(sizes) > 1:
@@ -48,7 +48,7 @@ def unpack(texts: Sequence[str], model: str = "") -> Vectors:
 
 
 def asked(texts: Sequence[str], params: Mapping[str, Any]) -> Request:
-    """A call for the vectors of `texts`: they are the contents of its messages."""
+    """A call for the vectors of `texts`, which are the contents of its messages."""
     return Request(tuple({"role": "embed", "content": text} for text in texts), None, params, embeds=True)
 
 
@@ -57,7 +57,7 @@ def texts_of(request: Request) -> list[str]:
 
 
 def joined(replies: Sequence[Completion]) -> Completion:
-    """The replies to parts of a call as one; the first error is the call's."""
+    """Join the replies to the parts of a call; the first error becomes the call's."""
     spent = sum((reply.usage for reply in replies), Usage())
     error = next((reply.error for reply in replies if reply.error), None)
     if error is not None:
@@ -69,13 +69,13 @@ def joined(replies: Sequence[Completion]) -> Completion:
 
 
 class OfflineEmbedder:
-    """Hashed features, no model: texts are near when they share words, or words of similar spelling. For tests, and for
-    trying an agent; its retrieval is lexical and compares with no published one.
+    """Hashed features without a model: texts are close if they share words, or words of similar spelling. For tests,
+    and for trying an agent; its retrieval is lexical and not comparable with published results.
 
-    A text is lower-cased without accents and cut into words (letters and digits). Features: each word (weight 1 + ln of its
-    count) and its character trigrams, `^` and `$` at its ends (a quarter of that). Each feature's CRC-32 picks one of 512
-    places and a sign (the hashing trick, Weinberger et al. 2009, arXiv 0902.2206); the sum is scaled to length 1. A text
-    without words is the zero vector. Usage is estimated: characters / 4.
+    A text is lower-cased without accents and split into words (letters and digits). Features: each word (weight 1 + ln
+    of its count) and its character trigrams, with `^` and `$` at its ends (a quarter of that weight). The CRC-32 of
+    each feature selects one of 512 places and a sign (the hashing trick, Weinberger et al. 2009, arXiv 0902.2206); the
+    sum is scaled to length 1. A text without words is the zero vector. Usage is estimated: characters / 4.
     """
 
     identity = "offline-embedder/1"
@@ -87,14 +87,14 @@ class OfflineEmbedder:
         return Completion("\n".join(vectors), usage=Usage(prompt=_estimated(texts)))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 _WORD = re.compile(r"[^\W_]+")
 
 
 def hashed(text: str, dimensions: int) -> Vectors:
-    """The vector of one text, of shape (dimensions,), as `OfflineEmbedder` describes it."""
+    """The vector of one text, of shape (dimensions,); see `OfflineEmbedder`."""
     folded = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
     features: defaultdict[str, float] = defaultdict(float)
     for word, count in Counter(_WORD.findall(folded)).items():
@@ -115,8 +115,8 @@ def hashed(text: str, dimensions: int) -> Vectors:
 
 
 class EmbeddingEndpoint(EndpointModel):
-    """`/embeddings` of an OpenAI-compatible endpoint. The texts of a call are sent in batches that any server takes, side by
-    side."""
+    """`/embeddings` of an OpenAI-compatible endpoint. The texts of a call are sent concurrently in batches that any
+    server accepts."""
 
     path = "embeddings"
 
@@ -126,7 +126,7 @@ class EmbeddingEndpoint(EndpointModel):
 
     async def complete(self, request: Request) -> Completion:
         """One call. `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds)
-        bounds each request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem."""
+        limits each request. Raises EndpointDown or EndpointRefused if the endpoint itself is the problem."""
         parts = [asked(texts, request.params) for texts in batches(texts_of(request))]
         return joined(await asyncio.gather(*(self._batch(part) for part in parts)))
 
@@ -159,7 +159,7 @@ class EmbeddingEndpoint(EndpointModel):
 
 
 def batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """`texts` in order, in lists that one request can carry: at most LARGEST_BATCH texts and LONGEST_BATCH characters."""
+    """Split `texts`, in order, into requests of at most LARGEST_BATCH texts and LONGEST_BATCH characters."""
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -173,7 +173,7 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _vector(value: Any) -> str:
-    """One embedding, packed. Raises Fault."""
+    """One embedding, encoded. Raises Fault."""
     try:
         if isinstance(value, str):
             vector = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
@@ -188,7 +188,7 @@ def _vector(value: Any) -> str:
 
 
 def _counted(usage: Any, texts: Sequence[str]) -> int:
-    """Tokens of a request, as the server counts them where it does."""
+    """Tokens of a request: the server's count, else an estimate."""
     counts = [token_count(usage.get(key)) for key in ("prompt_tokens", "total_tokens")] if isinstance(usage, dict) else []
     return next((count for count in counts if count is not None), _estimated(texts))
 

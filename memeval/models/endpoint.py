@@ -1,8 +1,7 @@
 """Models behind an OpenAI-compatible `/chat/completions`, over a thin aiohttp client.
 
 An error becomes a `Fault` (the limiter repeats the attempt), a Completion with `error` (this request is bad), or
-EndpointRefused (every request would be); the tables say which (rules.py). The key is in the session's headers and nowhere
-else.
+EndpointRefused (every request would be bad); the tables of rules.py decide. The key is only in the session's headers.
 """
 
 from __future__ import annotations
@@ -27,17 +26,18 @@ from memeval.models.faults import EndpointRefused, Fault, error_message, outcome
 from memeval.models.limits import Limiter
 from memeval.models.reply import one_line, read_reply
 
-LARGEST_REPLY = 64 * 2**20  # bytes; more than any reply, less than what would hurt
+LARGEST_REPLY = 64 * 2**20  # bytes; larger than any reply, small enough for memory
 HEALTH_SECONDS = 10.0
 CONNECT_SECONDS = 20.0
-_PIECEWISE = 2**20  # bytes; larger bodies are sent piece by piece
+_PIECEWISE = 2**20  # bytes; larger bodies are sent in pieces
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 class EndpointModel(Adaptive):
-    """The model `name` at `base_url` (checked, without a trailing slash). `limiter` is shared by the endpoint's models.
+    """The model `name` at `base_url` (checked, without a trailing slash). The endpoint's models share `limiter`.
 
-    Raises UsageError for a proxy or headers in the environment that cannot be used."""
+    Raises UsageError for a proxy or headers in the environment that cannot be used.
+    """
 
     path = "chat/completions"
 
@@ -58,11 +58,11 @@ class EndpointModel(Adaptive):
             self._session = None
 
     def _read(self, data: Any, request: Request) -> Completion:
-        """The decoded body of a reply as a Completion. Raises Fault where it is no reply."""
+        """Turn the decoded body of a reply into a Completion. Raises Fault if it is not a reply."""
         return read_reply(data, request)
 
     def _encoded(self, body: Mapping[str, Any]) -> bytes:
-        """JSON as UTF-8. Lone surrogates, which that cannot carry, become `?`."""
+        """Encode JSON as UTF-8. Lone surrogates, which UTF-8 cannot represent, become `?`."""
         try:
             return wire(body).encode("utf-8", "replace")
         except (TypeError, ValueError) as error:
@@ -71,25 +71,25 @@ class EndpointModel(Adaptive):
     async def _post(self, body: dict[str, Any], request: Request) -> Completion:
         raw_body = self._encoded(body)
         data = raw_body if len(raw_body) < _PIECEWISE else io.BytesIO(raw_body)
-        heard = False
+        responded = False
         try:
             async with self._request("POST", self._url, data=data) as response:
-                heard, status, headers = True, response.status, response.headers
+                responded, status, headers = True, response.status, response.headers
                 raw = await _received(response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise EndpointRefused(f"{self.base_url}: {self._line(str(error))}; {transport.UNTRUSTED}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError) as error:
             said, cause = self._cannot_connect(error), getattr(error, "os_error", None)
-            if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST and not self._limiter.heard:
+            if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST and not self._limiter.responded:
                 raise EndpointRefused(f"{self.base_url}: {said}; check the host name in the URL") from None
-            raise Fault(said, cost=0, heard=False) from None
+            raise Fault(said, cost=0, responded=False) from None
         except (aiohttp.ClientError, OSError) as error:
             text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, 120)
-            raise Fault(f"the connection was lost ({text})", heard=heard, slower=True) from None
+            raise Fault(f"the connection was lost ({text})", responded=responded, slower=True) from None
         return self._completion(status, headers, raw, request)
 
     def _completion(self, status: int, headers: Mapping[str, str], raw: bytes, request: Request) -> Completion:
-        """What an answer comes to. Raises as `_post`."""
+        """The Completion of a server's response. Raises like `_post`."""
         try:
             data: Any = streamed.joined(raw) if streamed.is_stream(raw) else json.loads(raw)
         except (ValueError, RecursionError):
@@ -102,7 +102,7 @@ class EndpointModel(Adaptive):
                 return self._read(data, request)
             except Fault as fault:
                 raise Fault(self._line(str(fault))) from None
-        if 200 <= status < 300:  # gateways send the errors of the servers behind them as 200
+        if 200 <= status < 300:  # some gateways send the errors of the servers behind them with status 200
             code = failed.get("code") if isinstance(failed, dict) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 500
         message, codes = error_message(data)
@@ -111,8 +111,8 @@ class EndpointModel(Adaptive):
         return outcome(status, headers, f"{codes}: {message}", text, bool(request.tools))
 
     async def listed(self, seconds: float) -> bytes | None:
-        """The endpoint's list of its models, as it sends it: b"" where it answers with an error; None where it does not
-        answer within `seconds`."""
+        """The endpoint's list of its models, as sent: b"" for an error status; None without a response within
+        `seconds`."""
         limits = aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._request("GET", URL(f"{self.base_url}/models"), timeout=limits) as response:
@@ -121,7 +121,7 @@ class EndpointModel(Adaptive):
             return None
 
     async def _healthy(self) -> bool:
-        """Whether the endpoint answers at all, with whatever status."""
+        """Whether the endpoint responds at all, with any status."""
         return await self.listed(min(HEALTH_SECONDS, self._limiter.policy.look)) is not None
 
     def _request(self, method: str, url: URL, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -150,7 +150,7 @@ class EndpointModel(Adaptive):
         return f"cannot connect{place}: {self._line(str(cause) or type(error).__name__)}"
 
     def _line(self, text: str, longest: int = 200) -> str:
-        """One line of a message, without the key and without what secret headers hold."""
+        """A message as one line, without the key and without the values of secret headers."""
         for value in self._headers.values():
             text = text.replace(value, "[header]") if len(value) >= 6 else text
         return one_line(text, self._key, longest)

@@ -1,5 +1,5 @@
-"""What an error of an endpoint means: repeat the attempt (`Fault`), change the call (`Refused`), or stop (`EndpointError`).
-The tables of rules.py say which."""
+"""What an endpoint's error means: repeat the attempt (`Fault`), change the call (`Refused`), or stop (`EndpointError`).
+The tables of rules.py decide."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ from memeval.models.completion import Completion
 
 
 class EndpointError(StopRun):
-    """The endpoint as a whole cannot be used. The message is one line with the URL and the last error, and no key.
+    """The endpoint as a whole cannot be used. The message is one line with the URL and the last error, without a key.
     The engine stops the run as `partial`; the same command resumes it."""
 
 
 class EndpointDown(EndpointError):
-    """Nothing at all has come from the endpoint for `Policy.wait` seconds, or it has put every call off for that long."""
+    """The endpoint has sent nothing for `Policy.wait` seconds, or has postponed every call for that long."""
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint refuses something that every call of the run has: key, model name, tools, system text, credit."""
+    """The endpoint refuses a part of every call of the run: key, model name, tools, system text, credit."""
 
 
 @dataclass(eq=False)
 class Fault(Exception):
     """A failed attempt that is worth repeating. The message is one short line.
 
-    cost: how many of a call's attempts it uses up. heard: whether anything came from the endpoint. slower: fewer calls at
-    once from now on. put_off: the server asks to come back later. retry_after: seconds that it asks to wait.
+    cost: how many of a call's attempts it uses up. responded: whether the endpoint sent anything. slower: make fewer
+    calls at once from now on. postponed: the server asks to come back later. retry_after: seconds to wait, as requested
+    by the server.
     """
 
     message: str
     _: KW_ONLY
     cost: int = 1
-    heard: bool = True
+    responded: bool = True
     slower: bool = False
-    put_off: bool = False
+    postponed: bool = False
     retry_after: float | None = None
 
     def __str__(self) -> str:
@@ -50,7 +51,8 @@ class Fault(Exception):
 
 @dataclass(eq=False)
 class Refused(Exception):
-    """The server refuses this call for a reason of the table. `row` says what to do, `found` what its pattern found."""
+    """The server refuses this call for a reason in the table. `row` says what to do, `found` is what its pattern
+    matched."""
 
     message: str
     row: rules.Refusal
@@ -58,10 +60,11 @@ class Refused(Exception):
 
 
 def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools: bool) -> Completion:
-    """What an error means. said: its text in full, for the table; text: the same as one short line without keys.
+    """Classify an error. said: its full text, for the table; text: the same as one short line without keys.
 
-    Returns a Completion (an unusable reply, or an error of this call alone). Raises Fault (repeat it) or Refused (change it,
-    or stop)."""
+    Returns a Completion (an unusable reply, or an error of this call alone). Raises Fault (repeat it) or Refused
+    (change it, or stop).
+    """
     row, found = rules.refusal(status, said, tools) or (None, {})
     if row is None:
         return Completion(error=text, finish_reason="error")
@@ -69,12 +72,12 @@ def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools
         return Completion(finish_reason=row.finish)
     if row.does in ("wait", "retry"):
         wait = retry_after(headers)
-        put_off = row.does == "wait" or wait is not None
+        postponed = row.does == "wait" or wait is not None
         raise Fault(
             text,
-            cost=0 if put_off else 1,
+            cost=0 if postponed else 1,
             slower=row.slower,
-            put_off=put_off,
+            postponed=postponed,
             retry_after=wait,
         )
     raise Refused(text, row, found)
@@ -82,14 +85,14 @@ def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait from the headers `Retry-After` (seconds or an HTTP date, RFC 9110 section 10.2.3) and
-    `retry-after-ms`; None where they say nothing usable."""
+    `retry-after-ms`; None if they have no usable value."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name)
         try:
             wait = float(text) * unit if text else -1.0
         except ValueError:
             continue
-        if 0.0 <= wait < math.inf:  # false for nan
+        if 0.0 <= wait < math.inf:  # false for NaN
             return wait
     try:
         date = parsedate_to_datetime(headers.get("retry-after") or "")
@@ -99,10 +102,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def error_message(data: Any) -> tuple[str, str]:
-    """(message, codes) of an error body in any of the usual shapes; of a gateway's with the provider's own words."""
+    """(message, codes) of an error body in any of the usual forms; for a gateway's error, including the provider's own
+    words."""
     metadata: Any = None
     codes: list[str] = []
-    place: Any = None  # FastAPI says of what by itself
+    place: Any = None  # FastAPI names the place separately
     for key in ("error", "message", "detail", "msg"):
         while isinstance(data, dict) and data.get(key):
             place = data["loc"] if isinstance(data.get("loc"), list) else place

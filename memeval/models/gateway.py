@@ -1,6 +1,7 @@
-"""The one way to every model of a run: window, key, stores, calls in flight, budget, then the model; one row per call.
+"""The single path to every model of a run: window, key, stores, calls in flight, budget, then the model; one row per
+call.
 
-A fresh reply is committed before it is handed out. Errors are handed out but not stored, so that the next run of the same
+A new reply is committed before it is returned. Errors are returned but not stored, so that the next run of the same
 command asks again. The gateway is in the driver, on one event loop, whatever executes the contexts.
 """
 
@@ -34,8 +35,8 @@ Opener = Callable[[ModelSpec, Limiter], Model]
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One logical call that is being made. store: of its phase. key: of its reply there. cache: the user's, where the reply
-    is worth keeping there."""
+    """One logical call in progress. store: of its phase. key: of its reply there. cache: the user's, if the reply is to
+    be stored there."""
 
     spec: ModelSpec
     model: Model
@@ -49,10 +50,10 @@ class _Call:
 class Gateway:
     """Calls models on the running event loop.
 
-    stores: phase -> file where the replies of its calls are kept; equal calls are one only where they have one file.
-    on_call: given the row of each call that has ended, on the loop. opener: of the models that are called for text.
+    stores: phase -> file that stores its replies; equal calls are joined only if they share a file. on_call: receives
+    the row of each finished call, on the loop. opener: opens the models for text.
 
-    requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
+    requests: attempts sent, including retries. first_call_at: `time.monotonic()` of the first call, or None.
     """
 
     def __init__(
@@ -79,15 +80,15 @@ class Gateway:
 
     @property
     def adapted(self) -> tuple[str, ...]:
-        """What is sent otherwise to the servers of this gateway, in words."""
+        """What was changed in requests to the servers of this gateway, in words."""
         named = [(name, getattr(model, "adapted", ())) for (name, *_), (model, _) in self._models.items()]
         return tuple(dict.fromkeys(f"{name}: {note}" for name, notes in named for note in notes))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
-        """One logical call. `spec.params` are defaults under `request.params`.
+        """Make one logical call. `spec.params` are defaults for `request.params`.
 
-        Returns a Completion with `error` where no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
-        (stop the run), UsageError (a name that means nothing, a store that cannot be written).
+        Returns a Completion with `error` if no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
+        (stop the run), UsageError (an unknown name, a store that cannot be written).
         """
         if self._closed:
             raise RuntimeError("the gateway is closed")
@@ -103,12 +104,12 @@ class Gateway:
         return await self._answer(call)
 
     def open(self, spec: ModelSpec) -> None:
-        """Open a model before its first call. Raises UsageError where a key or a package is missing."""
+        """Open a model before its first call. Raises UsageError if a key or a package is missing."""
         self._opened(spec, embeds=False)
 
     async def close(self) -> None:
-        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the stores. An
-        error of one model is raised when all are closed: a server that is left running holds its GPU."""
+        """Cancel all callers with calls in flight, wait for them to end, then close the models and the stores. An error
+        of one model is raised after all are closed: a server that keeps running keeps its GPU."""
         self._closed = True
         callers = list(self._callers)
         for caller in callers:
@@ -123,11 +124,11 @@ class Gateway:
     # -- one call, step by step ---------------------------------------------------------------------------------------
 
     async def _answer(self, call: _Call) -> Completion:
-        """The reply to a call, from the task that makes the same call at this moment, or made by this one."""
+        """The reply to a call: from an equal call in flight, or from a new call."""
         place = (call.store, call.key)
         while (other := self._in_flight.get(place)) is not None:
             await asyncio.wait((other,))
-            if not other.cancelled():  # else its caller was cancelled, and another one sends the call
+            if not other.cancelled():  # if it was cancelled, this caller sends the call
                 return self._book(call, "shared", other.result())
         reply: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._in_flight[place] = reply
@@ -141,7 +142,7 @@ class Gateway:
             return completion
         except Exception as error:
             reply.set_exception(error)
-            reply.exception()  # it is no error if no other task waits for it
+            reply.exception()  # mark the exception as retrieved, in case no other task waits for it
             raise
         finally:
             reply.cancel()
@@ -150,7 +151,7 @@ class Gateway:
                 self._callers.discard(caller)
 
     async def _stored(self, call: _Call) -> Completion | None:
-        """A reply that is kept: in the store of the phase, or in the user's cache."""
+        """A stored reply: from the store of the phase, or from the user's cache."""
         if call.store is not None and (found := await call.store.get(call.key)) is not None:
             return self._book(call, "stored", found)
         if call.cache is None or (found := await call.cache.get(_cache_key(call))) is None:
@@ -160,7 +161,7 @@ class Gateway:
         return self._book(call, "cache", found)
 
     async def _fresh(self, call: _Call) -> Completion:
-        """A reply from the model, committed. Raises BudgetSpent where no more may be sent."""
+        """A new reply from the model, committed. Raises BudgetSpent if no further call may be sent."""
         charge = await self._budget.reserve(call.spec, call.request)
         counter, used = Trace(), Usage()
         token = trace.set(counter)
@@ -176,7 +177,7 @@ class Gateway:
         return self._book(call, "model", completion, counter.attempts)
 
     def _book(self, call: _Call, source: str, completion: Completion, attempts: int = 0) -> Completion:
-        """A call has ended: its one row."""
+        """Emit the row of a finished call."""
         row = CallRow(
             at=round(time.time(), 3),
             phase=call.request.phase,
@@ -195,7 +196,8 @@ class Gateway:
     # -- open models --------------------------------------------------------------------------------------------------
 
     def _opened(self, spec: ModelSpec, embeds: bool) -> tuple[Model, Provider]:
-        """The open model of a spec, and its row in the table of providers. Models behind one endpoint share its limiter."""
+        """The open model of a spec, and its row in the table of providers. Models behind one endpoint share its
+        limiter."""
         name = (spec.name, spec.base_url, json.dumps(dict(spec.backend), sort_keys=True), embeds)
         if name not in self._models:
             where = registry.route(spec)
@@ -207,23 +209,23 @@ class Gateway:
 
 
 def _cache_key(call: _Call) -> bytes:
-    """The key in the user's cache, where the same name at another URL, or of another checkpoint, is another model."""
+    """The key in the user's cache, which includes the URL and the checkpoint."""
     identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
     return call_key(registry.tagged(identity, call.spec), call.request)
 
 
 async def _committed(call: _Call, completion: Completion) -> Completion:
-    """The reply that is kept. Of a memory, which several processes may read at once, it is the one that came first."""
+    """Store a reply and return the stored one: several processes may read one memory at once, and the first reply wins."""
     if call.store is not None:
         completion = await call.store.put(call.key, call.model.identity, completion)
-    if call.cache is not None and completion.finish_reason != "overflow":  # a window can be widened
+    if call.cache is not None and completion.finish_reason != "overflow":  # the window may be larger next time
         await call.cache.put(_cache_key(call), call.model.identity, completion)
     return completion
 
 
 async def _completed(model: Model, request: Request) -> Completion:
     """The model's reply. An exception that is no reason to stop the run (a bug, a text that its tokenizer cannot read)
-    fails this call alone."""
+    fails only this call."""
     try:
         return await model.complete(request)
     except (StopRun, UsageError):

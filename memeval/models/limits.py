@@ -1,9 +1,9 @@
-"""The limiter between many callers and one endpoint: how often each call is repeated, and when the run stops.
+"""The limiter between many callers and one endpoint: it repeats calls, and decides when the run stops.
 
-A time-out, a lost connection, 429 and 503 halve the calls in flight, and replies let them grow again (places.py). A failed
-attempt is repeated after a growing, jittered wait; `Retry-After` pauses every caller. The run stops (`EndpointDown`,
-`EndpointRefused`) when nothing at all, be it a reply, an error or the health route, has come from the endpoint for a long
-time, or when calls in a row are refused and none gets a reply.
+A time-out, a lost connection, 429 and 503 halve the calls in flight, and replies let them grow again (places.py). A
+failed attempt is repeated after a growing, jittered wait; `Retry-After` pauses every caller. The run stops
+(`EndpointDown`, `EndpointRefused`) if the endpoint has sent nothing, be it a reply, an error or a response of the
+health route, for a long time, or if several calls in a row are refused and none gets a reply.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused, 
 from memeval.models.places import Places
 
 FEW = 3
-"""Calls in a row that may be refused before the run stops, where none has got a reply yet."""
+"""Consecutive refused calls after which the run stops, if no call has got a reply yet."""
 MANY = 16
-"""The same where some have, or others are in flight."""
+"""The same number if some calls have got replies, or others are in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Seconds, unless said otherwise. They concern the transport alone and are in no identity.
+    """Seconds, unless noted otherwise. These settings concern only the transport and are in no identity.
 
-    timeout: for one attempt, from when it is sent. wait: how long an endpoint may be silent, and how long it may put calls
-    off; wait_at_start: the same while nothing has ever come from it. attempts: per call; a time-out counts twice.
-    first_wait, longest_wait: between attempts, doubling. look: how often the health route of a silent endpoint is asked.
-    rpm, tpm: requests and tokens a minute at most (0: no limit). fold_system: system text is sent in the user message.
+    timeout: for one attempt, from when it is sent. wait: how long an endpoint may send nothing, and how long it may
+    postpone calls; wait_at_start: the same before it has sent anything. attempts: per call; a time-out counts twice.
+    first_wait, longest_wait: between attempts, doubling. look: interval between requests to the health route of a
+    silent endpoint. rpm, tpm: most requests and tokens per minute (0: no limit). fold_system: system text is sent in
+    the user message.
     """
 
     timeout: float = 600.0
@@ -61,10 +62,10 @@ Health = Callable[[], Awaitable[bool]]
 
 
 class Limiter:
-    """One per endpoint, shared by everything that calls it, on one event loop.
+    """The limiter of one endpoint, shared by all its callers, on one event loop.
 
-    label: the URL or provider, for messages. cap: calls in flight at most. heard: whether anything has ever come from the
-    endpoint. down: why every call is refused from now on.
+    label: the URL or provider, for messages. cap: most calls in flight. responded: whether the endpoint has ever sent
+    anything. down: why every call is refused from now on.
     """
 
     def __init__(self, label: str, cap: int = 16, policy: Policy | None = None) -> None:
@@ -72,12 +73,12 @@ class Limiter:
         self.policy = policy or Policy()
         self.places = Places(max(1, cap), self.policy.rpm, self.policy.tpm)
         self.down: EndpointError | None = None
-        self._calls = 0  # begun and not ended
-        self._in_flight: set[asyncio.Timeout] = set()  # the clocks of the attempts that have been sent
+        self._calls = 0  # started and not finished
+        self._in_flight: set[asyncio.Timeout] = set()  # the time-outs of the attempts that have been sent
         self._watcher: asyncio.Task[None] | None = None
-        self.heard = False
-        self._heard_at = self._replied_at = 0.0
-        self._replied: set[str] = set()  # kinds of calls that have got a reply
+        self.responded = False
+        self._responded_at = self._replied_at = 0.0
+        self._replied: set[str] = set()  # kinds of calls that have received a reply
         self._lost: Counter[str] = Counter()  # kind -> calls given up since the last reply to a call of this kind
 
     async def run(
@@ -88,15 +89,15 @@ class Limiter:
         health: Health | None = None,
         tokens: int = 0,
     ) -> Completion:
-        """Run `attempt` until it returns, within the policy. It raises `Fault` to be repeated and EndpointRefused where the
-        configuration is wrong; anything else is raised at once. kind: refusals are counted per kind of call (with tools or
-        without). seconds: for one attempt, in place of the policy's. health: asks whether the endpoint answers at all.
-        tokens: of the prompt, about.
+        """Run `attempt` until it returns, within the policy. It raises `Fault` to be repeated, and EndpointRefused if
+        the configuration is wrong; any other exception is raised at once. kind: refusals are counted per kind of call
+        (with tools or without). seconds: for one attempt, instead of the policy's. health: asks whether the endpoint
+        responds at all. tokens: approximate size of the prompt.
 
-        Returns a Completion with `error` when the call had to be given up. Raises EndpointDown, EndpointRefused.
+        Returns a Completion with `error` if the call had to be given up. Raises EndpointDown, EndpointRefused.
         """
         if not self._calls:
-            self._heard_at = self._replied_at = time.monotonic()
+            self._responded_at = self._replied_at = time.monotonic()
         self._calls += 1
         if health is not None and self._watcher is None:
             self._watcher = asyncio.create_task(self._watch(health))
@@ -110,7 +111,7 @@ class Limiter:
 
     async def _repeated(self, attempt: Attempt, kind: str, seconds: float, tokens: int) -> Completion:
         sent, left = 0, self.policy.attempts
-        put_off_at: float | None = None
+        postponed_at: float | None = None
         while True:
             try:
                 async with self.places.taken(tokens, again=sent > 0):
@@ -130,7 +131,7 @@ class Limiter:
                     self._reply(kind)
                     return completion
                 return self._give_up(kind, completion.error, self._few(kind))
-            if fault.heard:
+            if fault.responded:
                 self._heard_something()
             elif down := self._silent_too_long(str(fault)):
                 raise down
@@ -138,16 +139,16 @@ class Limiter:
                 self.places.cut(started)
             left -= fault.cost
             now = time.monotonic()
-            put_off_at = (put_off_at or now) if fault.put_off else None
-            put_off = put_off_at is not None and now - put_off_at >= self.policy.wait
-            if put_off:
+            postponed_at = (postponed_at or now) if fault.postponed else None
+            postponed = postponed_at is not None and now - postponed_at >= self.policy.wait
+            if postponed:
                 self._stop_if_all_are_put_off(fault)
-            if left <= 0 or put_off:
+            if left <= 0 or postponed:
                 return self._give_up(kind, f"{fault} (given up after {sent} attempts)", self._few(kind))
             await asyncio.sleep(self._wait(sent, fault))
 
     async def _send(self, attempt: Attempt, seconds: float) -> Completion:
-        """One attempt."""
+        """Run one attempt."""
         counter = trace.get()
         if counter is not None:
             counter.attempts += 1
@@ -161,16 +162,16 @@ class Limiter:
         except TimeoutError:
             if self.down is not None:
                 raise self.down from None
-            flag = " (--timeout)" if seconds == self.policy.timeout else ""  # a card may have a time of its own
-            raise Fault(f"no reply within {seconds:.3g} s{flag}", cost=2, heard=False, slower=True) from None
+            flag = " (--timeout)" if seconds == self.policy.timeout else ""  # a card may set its own time-out
+            raise Fault(f"no reply within {seconds:.3g} s{flag}", cost=2, responded=False, slower=True) from None
         finally:
             self._in_flight.discard(clock)
 
     # -- what has come ------------------------------------------------------------------------------------------------
 
     def _heard_something(self) -> None:
-        self.heard = True
-        self._heard_at = max(self._heard_at, time.monotonic())
+        self.responded = True
+        self._responded_at = max(self._responded_at, time.monotonic())
 
     def _reply(self, kind: str) -> None:
         self._replied_at = time.monotonic()
@@ -181,7 +182,7 @@ class Limiter:
     # -- when to stop -------------------------------------------------------------------------------------------------
 
     def _few(self, kind: str) -> int:
-        """Lost calls in a row after which the run stops. Others in flight may still get a reply."""
+        """Consecutive lost calls after which the run stops. Others in flight may still get a reply."""
         alone = kind not in self._replied and not self._in_flight
         return FEW if alone else max(MANY, self.places.cap)
 
@@ -193,9 +194,9 @@ class Limiter:
         return Completion(error=error, finish_reason="error")
 
     def _silent_too_long(self, said: str) -> EndpointError | None:
-        """The end of the run, where nothing has come for longer than the policy waits."""
-        silence = time.monotonic() - self._heard_at
-        if silence < (self.policy.wait if self.heard else self.policy.wait_at_start):
+        """The error that ends the run, if the endpoint has sent nothing for longer than the policy allows."""
+        silence = time.monotonic() - self._responded_at
+        if silence < (self.policy.wait if self.responded else self.policy.wait_at_start):
             return None
         flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
         return self._end(EndpointDown(f"{self.label}: nothing has come from it: {said}{flag}; check the server and the URL"))
@@ -206,7 +207,7 @@ class Limiter:
             raise self._end(EndpointDown(f"{self.label}: has put every call off for {silence:.0f} s (--wait): {fault}"))
 
     def _end(self, error: EndpointError) -> EndpointError:
-        """Every call raises `error` from now on; the attempts in flight are ended."""
+        """Make every call raise `error` from now on, and end the attempts in flight."""
         if self.down is None:
             self.down = error
             for clock in self._in_flight:
@@ -216,18 +217,18 @@ class Limiter:
         return self.down
 
     async def _watch(self, health: Health) -> None:
-        """Ask the health route of a silent endpoint, so that a slow one is not taken for a dead one."""
+        """Ask the health route of a silent endpoint, so that a slow endpoint is not taken for a dead one."""
         while self.down is None:
             await asyncio.sleep(self.policy.look)
-            if self._in_flight and time.monotonic() - self._heard_at >= self.policy.look:
+            if self._in_flight and time.monotonic() - self._responded_at >= self.policy.look:
                 if await health():
                     self._heard_something()
                 else:
                     self._silent_too_long("no reply")
 
     def _wait(self, sent: int, fault: Fault) -> float:
-        """Seconds until the next attempt. A pause that the server asks for holds for all callers. Raises EndpointDown where
-        it is longer than the policy allows."""
+        """Seconds until the next attempt. A pause that the server requests holds for all callers. Raises EndpointDown
+        if it is longer than the policy allows."""
         policy = self.policy
         if fault.retry_after is not None:
             if fault.retry_after > max(policy.wait, policy.wait_at_start):
@@ -235,9 +236,9 @@ class Limiter:
                 raise self._end(EndpointDown(f"{self.label}: {fault}; it asks to wait {seconds}, longer than --wait allows"))
             resume_at = time.monotonic() + fault.retry_after
             self.places.pause_until(resume_at)
-            self._heard_at = max(self._heard_at, resume_at)  # the server asked for this silence
+            self._responded_at = max(self._responded_at, resume_at)  # the server asked for this silence
             if fault.retry_after >= policy.first_wait:
                 return fault.retry_after
-        longest = policy.longest_wait if fault.heard else policy.first_wait * 4
+        longest = policy.longest_wait if fault.responded else policy.first_wait * 4
         wait = min(longest, policy.first_wait * 2.0 ** min(sent - 1, 30))
         return wait * uniform(0.5, 1.0)  # so that calls that failed together are not repeated together

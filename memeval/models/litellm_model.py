@@ -1,7 +1,7 @@
-"""Every other provider (`anthropic/...`, `gemini/...`, `bedrock/...`), through litellm.
+"""All other providers (`anthropic/...`, `gemini/...`, `bedrock/...`), through litellm.
 
-litellm knows the wire formats and reads each provider's key from its own variable. Repetition, concurrency, refusals and the
-reading of the reply are ours, as for any endpoint. Importing this module imports litellm, which takes seconds.
+litellm knows the wire formats and reads each provider's key from its own variable. Retries, concurrency, refusals and
+reading the reply are memeval's, as for any endpoint. Importing this module imports litellm, which takes seconds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ litellm.telemetry = False
 
 
 class LitellmModel(Adaptive):
-    """`name` is `provider/model`. Raises UsageError for a provider litellm does not know, or a missing key (by its name)."""
+    """`name` is `provider/model`. Raises UsageError for a provider that litellm does not know, or for a missing key (by
+    its name)."""
 
-    can_stream = False  # litellm ends a stream that broke off as if it were whole
+    can_stream = False  # litellm treats a broken stream as complete
 
     def __init__(self, name: str, limiter: Limiter) -> None:
         super().__init__(name, limiter)
@@ -45,7 +46,7 @@ class LitellmModel(Adaptive):
         body.pop("stream", None)  # from the user's extra_body
         if request.tools:
             body["tools"] = [dict(tool) for tool in request.tools]
-            body["_skip_mcp_handler"] = True  # litellm otherwise looks for MCP tools, with a package it does not install
+            body["_skip_mcp_handler"] = True  # otherwise litellm searches for MCP tools with a missing package
         body["messages"] = [dict(message) for message in body["messages"]]
         try:
             reply = await litellm.acompletion(**body, num_retries=0, max_retries=0)
@@ -54,7 +55,7 @@ class LitellmModel(Adaptive):
         return read_reply(reply.model_dump(), request)
 
     def _failed(self, error: Exception, request: Request) -> Completion:
-        """What an error comes to (faults.py); one that is a bug is raised as it is."""
+        """Classify an error (faults.py); an error that is a bug is raised unchanged."""
         status = getattr(error, "status_code", None)
         text = one_line(f"{type(error).__name__}: {error}")
         if isinstance(error, litellm.ContextWindowExceededError):
@@ -62,13 +63,13 @@ class LitellmModel(Adaptive):
         if not isinstance(status, int):
             raise error
         if isinstance(error, litellm.APIConnectionError):
-            raise Fault(text, heard=False, slower=True) from None
+            raise Fault(text, responded=False, slower=True) from None
         headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
         return outcome(status, headers, str(error), text, bool(request.tools))
 
 
 def server(provider: str) -> str:
-    """` at HOST[:PORT]/PATH` where the environment names a server of one's own (OLLAMA_API_BASE, ANTHROPIC_BASE_URL, ...):
+    """` at HOST[:PORT]/PATH` if the environment names the user's own server (OLLAMA_API_BASE, ANTHROPIC_BASE_URL, ...):
     the same name may be another model there."""
     named = re.compile(rf"{re.escape(provider)}_(API_BASE|BASE_URL|API_URL|ENDPOINT)", re.IGNORECASE)
     found = sorted((name.upper(), value) for name, value in os.environ.items() if value and named.fullmatch(name))

@@ -1,4 +1,4 @@
-"""Whether two names may be of one model: the name that was asked for, and the one under which a server says it answered."""
+"""Decide whether two names may mean one model: the requested name, and the name that a server reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 _FILE = re.compile(r"\.(gguf|safetensors|bin|pt|pth|onnx)\Z")
 _DATE = re.compile(r"[-_@.](20\d\d[-_.]?[01]\d[-_.]?[0-3]\d|[01]\d[0-3]\d|latest|preview)(?=\Z|[-_@:.])")
 _SHORT = 3
-"""Characters below which a name must be whole words of the other: `m` says nothing about `tiny-model`."""
+"""Names shorter than this must be whole words of the other name: `m` says nothing about `tiny-model`."""
 
 
 def same_name(asked: str, served: str) -> bool:

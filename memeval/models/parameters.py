@@ -1,8 +1,7 @@
-"""What a role may say of its model besides the name (memeval.yaml, cards): sampling parameters (null leaves one out),
-`timeout`, `context`, `extra_body`, `thinking` (auto, on, off), and the tokens of a reply: `answer_tokens`, and
-`thinking_tokens` for a model that thinks. All are checked before anything is sent, because servers ignore what they do not
-know, and keys do not belong in files.
-"""
+"""Check the settings of a role besides its model's name (memeval.yaml, cards): sampling parameters (null leaves one
+out), `timeout`, `context`, `extra_body`, `thinking` (auto, on, off), and reply limits: `answer_tokens`, and
+`thinking_tokens` for a model that thinks. All are checked before anything is sent, because servers ignore unknown
+parameters, and keys do not belong in files."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from memeval.errors import UsageError
 _NUMBERS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 _COUNTS = ("max_tokens", "max_completion_tokens", "answer_tokens", "thinking_tokens")
 MODES = ("auto", "on", "off")
-"""What `thinking` of a role may be; a mapping is a provider's own parameter."""
+"""The modes of `thinking`; a mapping is a provider's own parameter."""
 _OTHERS = ("top_k", "top_a", "seed", "stop", "timeout", "context", "backend", "extra_body", "response_format", "logit_bias")
 _SWITCHES = (
     "reasoning_effort",
@@ -27,7 +26,7 @@ _SWITCHES = (
     "tool_choice",
 )
 _KNOWN = (*_NUMBERS, *_COUNTS, *_OTHERS, *_SWITCHES)
-_NEAR = 0.85  # of difflib: `temprature` is near, `top_a` and `top_k` are two things
+_NEAR = 0.85  # for difflib: `temprature` is a misspelling, `top_a` and `top_k` are different parameters
 _KEY = re.compile(
     r"(^|_)(api_?key|access_key\w*|secret\w*|password|authorization|credentials|headers)$|^(key|token|(auth|access)_token)$",
     re.IGNORECASE,
@@ -36,7 +35,7 @@ _URL = re.compile(r"(^|_)(base_?url|api_base|endpoint)$", re.IGNORECASE)
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Raises UsageError for a key or URL among them, a misspelt name, a value of the wrong type."""
+    """Raises UsageError for a key or URL among the parameters, a misspelt name, or a value of the wrong type."""
     for name, value in _named(params):
         if _KEY.search(name):
             raise UsageError(

@@ -1,6 +1,6 @@
-"""How many calls one endpoint gets at once, and when the next one may be sent.
+"""Decide how many calls one endpoint gets at once, and when the next one may be sent.
 
-The number starts at the cap, is halved by what shows that the endpoint is too slow (once per round trip), and grows with
+The number starts at the cap, is halved when the endpoint turns out to be too slow (once per round trip), and grows with
 replies, by one per round trip.
 """
 
@@ -14,15 +14,15 @@ from contextlib import asynccontextmanager
 
 
 class Places:
-    """The places in flight of one endpoint, on one event loop. limit: how many there are now, 1 to `cap`. rpm, tpm: requests
-    and tokens a minute at most (0: no limit)."""
+    """The places for calls in flight to one endpoint, on one event loop. limit: their current number, 1 to `cap`. rpm,
+    tpm: most requests and tokens per minute (0: no limit)."""
 
     def __init__(self, cap: int, rpm: float, tpm: float) -> None:
         self.cap = cap
         self.limit = float(cap)
         self._rpm, self._tpm = rpm, tpm
         self._taken = 0
-        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # a call that waits, and the tokens of its prompt
+        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # waiting calls, and the tokens of their prompts
         self._resume_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._cut_at = 0.0
@@ -30,8 +30,8 @@ class Places:
 
     @asynccontextmanager
     async def taken(self, tokens: int, again: bool) -> AsyncIterator[None]:
-        """A place for this block, once one is free. again: a repeated attempt goes before calls that have not been sent yet.
-        Raises what the places were closed with."""
+        """Wait for a place, and hold it for this block. again: a repeated attempt goes before calls that have not been
+        sent yet. Raises the error that the places were closed with."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if again:
             self._queue.appendleft((place, tokens))
@@ -47,33 +47,33 @@ class Places:
                 self._give()
 
     def grow(self) -> None:
-        """A reply has come."""
+        """Increase the limit after a reply."""
         self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
 
     def cut(self, started: float) -> None:
-        """An attempt that was sent at `started` shows that the endpoint is too slow."""
-        if started >= self._cut_at:  # one that was sent before the last cut tells nothing of the rate after it
+        """Halve the limit: the attempt that was sent at `started` shows that the endpoint is too slow."""
+        if started >= self._cut_at:  # attempts sent before the last cut say nothing about the rate after it
             self.limit = max(1.0, self.limit / 2)
             self._cut_at = time.monotonic()
 
     def pause_until(self, when: float) -> None:
-        """No attempt is sent before then."""
+        """Send no attempt before this time."""
         self._resume_at = max(self._resume_at, when)
 
     def pace(self, tokens: int, requests: int = 0) -> None:
-        """The next attempt waits for as long as these take at the rate a minute."""
+        """Delay the next attempt by the time that these take at the rate per minute."""
         by_requests = 60.0 * requests / self._rpm if self._rpm else 0.0
         by_tokens = 60.0 * tokens / self._tpm if self._tpm else 0.0
         if by_requests or by_tokens:
             self._resume_at = max(self._resume_at, time.monotonic()) + max(by_requests, by_tokens)
 
     def close(self, error: Exception) -> None:
-        """Every call that waits, and every later one, gets `error`."""
+        """Raise `error` in every waiting and every later call."""
         self._closed = error
         self._give()
 
     def _give(self) -> None:
-        """Give the free places to the calls that wait."""
+        """Assign free places to waiting calls."""
         if self._closed is not None:
             for place, _ in self._queue:
                 if not place.done():

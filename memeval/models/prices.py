@@ -1,7 +1,7 @@
-"""What a model's tokens cost: `prices:` in memeval.yaml, else litellm's price table, which is read as a file.
+"""Prices of models: `prices:` in memeval.yaml, else litellm's price table, which is read as a file.
 
-An unknown price is None, never 0: it stays blank wherever money is shown. So do the zeros of the table, which mean "not
-known" as often as "free"; a model that costs nothing can have a price of 0 in memeval.yaml.
+An unknown price is None, never 0: it stays blank wherever money is shown. Zeros in the table count as unknown too,
+because they mean "unknown" as often as "free"; a free model can have a price of 0 in memeval.yaml.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ CONFIG = Path("memeval.yaml")
 MILLION = 1_000_000
 _KEYS = ("prompt", "completion", "cached")
 _ALSO = {"input": "prompt", "output": "completion"}
-"""Names of providers' price lists that memeval.yaml may use as well."""
+"""Providers' names for prices, which memeval.yaml may use as well."""
 _ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per token. cached: of the prompt tokens that the server read from its prefix cache. source: `memeval.yaml` or
+    """USD per token. cached: for prompt tokens that the server read from its prefix cache. source: `memeval.yaml` or
     `litellm`. above: (tokens, price) of calls whose prompt is longer than that many tokens, rising."""
 
     prompt: float
@@ -42,24 +42,24 @@ class Price:
     above: tuple[tuple[int, Price], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """USD per million tokens, as price lists print them."""
+        """The price in USD per million tokens, as in price lists."""
         return {**{key: round(getattr(self, key) * MILLION, 6) for key in _KEYS}, "source": self.source}
 
 
 def price(name: str, base_url: str | None = None) -> Price | None:
-    """The price of a model as a role names it (`ModelSpec.name`, `ModelSpec.base_url`); None where it is not known.
+    """The price of a model as a role names it (`ModelSpec.name`, `ModelSpec.base_url`); None if it is unknown.
 
-    An entry of memeval.yaml is found by the name alone. The table is used for providers' models only: the name of a model at
-    another URL says nothing about what it costs there. Raises UsageError when memeval.yaml is wrong.
+    An entry of memeval.yaml is found by the name alone. The table applies only to providers' models: the price of a
+    model with the same name at another URL is unknown. Raises UsageError if memeval.yaml is wrong.
     """
     own = configured().get(name)
     return own if own is not None else _listed(_entry(name, base_url))
 
 
 def cost(usage: Usage, price: Price | None, calls: int = 1) -> float | None:
-    """USD of the tokens of `calls` calls; None where the price is not known.
+    """USD for the tokens of `calls` calls; None if the price is unknown.
 
-    Prompt tokens from the server's cache cost `cached`, the others `prompt`; thinking is a part of the completion. Where
+    Prompt tokens from the server's cache cost `cached`, the others `prompt`; thinking is part of the completion. If
     long prompts cost more, the mean prompt of the calls decides.
     """
     if price is None:
@@ -73,7 +73,7 @@ def cost(usage: Usage, price: Price | None, calls: int = 1) -> float | None:
 
 
 def context_window(name: str, base_url: str | None = None) -> int | None:
-    """Tokens that a prompt may have, from the table; None where it is not known."""
+    """Most tokens of a prompt, from the table; None if unknown."""
     entry = _entry(name, base_url) or {}
     window = entry.get("max_input_tokens")
     if window is None and "max_output_tokens" not in entry:  # then the old key `max_tokens` means the input
@@ -82,7 +82,7 @@ def context_window(name: str, base_url: str | None = None) -> int | None:
 
 
 def remedy(name: str) -> str:
-    """How the user states the price of a model, as the end of a sentence."""
+    """How to set the price of a model, as the end of a sentence."""
     example = f"prices: {{{name}: {{input: 0.1, output: 0.4}}}}"
     return f"add it under 'prices:' in memeval.yaml, like {example} (USD per million tokens)"
 
@@ -91,9 +91,9 @@ def remedy(name: str) -> str:
 
 
 def configured(path: Path = CONFIG) -> dict[str, Price]:
-    """name -> price under `prices:` of the working directory's memeval.yaml, where USD stand per million tokens:
-    `prices: {NAME: {prompt: 0.15, completion: 0.6, cached: 0.075}}`, or `input` and `output` for the first two; `cached` is
-    optional (then it is `prompt`)."""
+    """name -> price under `prices:` of the working directory's memeval.yaml, in USD per million tokens: `prices: {NAME:
+    {prompt: 0.15, completion: 0.6, cached: 0.075}}`, or `input` and `output` for the first two; `cached` is optional
+    (default: `prompt`)."""
     given = read_yaml(path).get("prices") if path.is_file() else None
     if given is None:
         return {}
@@ -136,7 +136,7 @@ def table_path() -> Path | None:
 
 @functools.lru_cache(maxsize=1)
 def table() -> Mapping[str, Any]:
-    """litellm's entries by model; empty where the file is not there. Raises UsageError when it cannot be read."""
+    """litellm's entries by model; empty if the file is missing. Raises UsageError if it cannot be read."""
     path = table_path()
     if path is None:
         return {}
@@ -149,7 +149,7 @@ def table() -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def providers() -> frozenset[str]:
-    """The providers that litellm knows, as names begin with them: those of the table, and of the list beside it (where
+    """The providers that litellm knows, as names start with them: those of the table, and of the list beside it (if
     litellm's wheel has one)."""
     priced = {_provider(entry) for entry in table().values() if isinstance(entry, Mapping)}
     path = table_path()
@@ -159,7 +159,7 @@ def providers() -> frozenset[str]:
 
 
 def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:
-    """The table's entry: under the whole name, or under the model's alone where its entry is of the same provider."""
+    """The table's entry: for the whole name, or for the model's name alone if that entry is of the same provider."""
     if base_url is not None:
         if base_url.rstrip("/") != OPENAI_URL:
             return None
@@ -189,7 +189,7 @@ def _listed(entry: Mapping[str, Any] | None) -> Price | None:
 
 
 def _costs(entry: Mapping[str, Any], suffix: str) -> tuple[float, float, float] | None:
-    """USD per (prompt, completion, cached) token. Embeddings have no completion to pay for."""
+    """USD per (prompt, completion, cached) token. Embeddings have no completion."""
     prompt = _number(entry.get(f"input_cost_per_token{suffix}"))
     completion = _number(entry.get(f"output_cost_per_token{suffix}"))
     if entry.get("mode") == "embedding":

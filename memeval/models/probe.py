@@ -1,7 +1,7 @@
-"""Whether a model can be used, found out before a run by four checks: reach, chat, tool call, window.
+"""Check whether a model can be used, before a run, in four steps: reach, chat, tool call, window.
 
-Nothing is repeated, and no key is shown. The first three cost some two hundred tokens. The window is checked by one long
-prompt, where no price list says how large it is: some servers cut a prompt that is too long and do not say so.
+Nothing is repeated, and no key is shown. The first three steps cost some two hundred tokens. One long prompt checks the
+window if no price list knows it, because some servers silently cut a prompt that is too long.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from memeval.models.reply import one_line
 from memeval.models.served import read_of
 
 TIMEOUT = 120.0
-"""Seconds that a model may take for a call."""
+"""Most seconds for one call."""
 LONG_PROMPT = 6000
-"""Tokens of the long prompt where no task says what has to fit. Common defaults of servers are 2,048 and 4,096."""
+"""Tokens of the long prompt if no task defines what must fit. Common defaults of servers are 2,048 and 4,096."""
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _GIVEN_UP = " (given up after 1 attempts)"
 _TOOL = {
@@ -46,7 +46,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `memeval doctor`. level: ok, warn or FAIL. says: what was found and, where it is not ok, the remedy."""
+    """One line of `memeval doctor`. level: ok, warn or FAIL. says: the finding and, unless it is ok, the remedy."""
 
     level: str
     subject: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 async def probe(spec: ModelSpec, roles: Sequence[str], needs: Mapping[str, int], seconds: float = TIMEOUT) -> list[Finding]:
-    """Findings about a model that plays `roles`. needs: what has to fit its window -> tokens. seconds: for one call."""
+    """Findings about a model in these `roles`. needs: what must fit in its window -> tokens. seconds: for one call."""
     found: list[tuple[str, str]] = []
     try:
         await _Probe(spec, needs, seconds, found).run(roles)
@@ -65,8 +65,8 @@ async def probe(spec: ModelSpec, roles: Sequence[str], needs: Mapping[str, int],
 
 
 class _Probe:
-    """The checks of one model. Each adds to `found`; what makes the model unusable is raised as UsageError, and the checks
-    that would follow are left out."""
+    """The checks of one model. Each appends to `found`; if the model is unusable, a check raises UsageError and later
+    checks are skipped."""
 
     def __init__(self, spec: ModelSpec, needs: Mapping[str, int], seconds: float, found: list[tuple[str, str]]) -> None:
         self.spec, self.needs, self.seconds, self.found = spec, needs, seconds, found
@@ -95,7 +95,7 @@ class _Probe:
             self._price()
 
     async def _reach(self) -> int | None:
-        """The key, and what `GET /models` says. Returns the window that the server names."""
+        """Check the key and `GET /models`. Returns the window that the server lists."""
         await registry.open_model(self.spec, self.limiter).close()  # raises UsageError where a key is missing
         url = self.where.endpoint
         if not url.startswith("http"):
@@ -109,7 +109,7 @@ class _Probe:
         else:
             self.add(OK, f"key found in {name}")
         served = await read_of(self.spec, self.seconds)
-        if served is None:  # many servers have no such list: the call that follows decides
+        if served is None:  # many servers have no list: the next call decides
             return None
         if self.where.name not in served.ids:
             known = ", ".join(served.ids[:5]) + (", ..." if len(served.ids) > 5 else "")
@@ -145,8 +145,8 @@ class _Probe:
             self.add(OK, "tool calling works")
 
     async def _window(self, listed: int | None) -> None:
-        """Whether what a task needs fits. A server that silently cuts what exceeds its window counts fewer tokens of a long
-        prompt."""
+        """Check whether the needs of a task fit. A server that silently cuts prompts counts too few tokens of a long
+        one."""
         size = self.size or listed
         largest = max(self.needs.values(), default=0)
         if size is None or self.size is None:
@@ -190,7 +190,7 @@ class _Probe:
             self.add(OK, f"{usd['prompt']:g} USD a million prompt tokens, {usd['completion']:g} completion ({found.source})")
 
     async def _call(self, what: str, text: str, offered: Sequence[Mapping[str, Any]] | None = None) -> Completion:
-        """A completion. Raises UsageError where there is none."""
+        """Make a call. Raises UsageError if there is no completion."""
         params = {"temperature": 0.0, "max_tokens": 256, **self.spec.params}
         _, request = window.split(self.spec, Request([{"role": "user", "content": text}], offered, params))
         return await self._reply(what, registry.open_model(self.spec, self.limiter), request)
@@ -203,7 +203,7 @@ class _Probe:
         self.add(OK, f"embedding works ({unpack([reply.text], self.spec.name).shape[1]} dimensions)")
 
     async def _reply(self, what: str, model: Model, request: Request) -> Completion:
-        """One call of a model, which is closed after it. Raises UsageError where nothing came of it."""
+        """Make one call and close the model. Raises UsageError if the call fails."""
         try:
             completion = await model.complete(request)
         except StopRun as stop:
@@ -219,7 +219,7 @@ class _Probe:
         raise UsageError(f"{what}: {said}{remedy}")
 
     def _on_this_machine(self, writes: bool, embeds: bool) -> None:
-        """Programs and weights; nothing is loaded or started."""
+        """Check programs and weights; nothing is loaded or started."""
         self.add(OK, self.where.provider.installed())
         try:
             found = weights.find(self.where.name, fetch=False)

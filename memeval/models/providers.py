@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a spec leads. `name`: as the provider knows it. `endpoint`: the base URL, else what shares one limit of
-    concurrency."""
+    """The resolved name of a spec. `name`: as the provider knows it. `endpoint`: the base URL, else the name under
+    which models share one limiter."""
 
     provider: Provider
     name: str
@@ -40,13 +40,13 @@ Opener = Callable[[Route, ModelSpec, "Limiter"], Model]
 class Provider:
     """One row of the table.
 
-    kind: of the model behind it. form, about: how a name is written and what it is, for `memeval list models`. names: of
-    models of memeval's own, whose identity holds their version. prefix: what other names begin with. opens: (route, spec,
-    limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models. url: of its API.
-    runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
-    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
-    told apart by a URL in the user's cache, and by their name alone in a run. installed: says that what it needs on this
-    machine is there; raises UsageError where it is not.
+    kind: of its models. form, about: notation of a name and its description, for `memeval list models`. names:
+    memeval's own models, whose identity contains their version. prefix: of other names. opens: (route, spec, limiter)
+    -> the model; embeds: the same for the role `embedder`, None without embedding models. url: of its API. runs_here:
+    on this machine, so that no provider charges for it. fills_cache: replies are stored in the user's cache.
+    has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
+    identified by URL and name in the user's cache, and by name alone in a run. installed: checks that everything it
+    needs on this machine is installed, and raises UsageError otherwise.
     """
 
     kind: str
@@ -64,7 +64,7 @@ class Provider:
     installed: Callable[[], str] = lambda: "nothing more is needed"
 
     def route(self, name: str) -> Route | None:
-        """Where a name leads that is of this row by its `names` or `prefix`; None for others."""
+        """The route of a name that matches `names` or `prefix` of this row; None for others."""
         if name in self.names:
             return Route(self, name, name)
         if self.prefix and name.startswith(self.prefix) and name != self.prefix:
@@ -109,7 +109,7 @@ LITELLM = Provider(
     "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys from litellm's environment variables",
     opens=lambda at, spec, limiter: _load("litellm_model:LitellmModel")(at.name, limiter), needs_url=True,
 )  # fmt: skip
-"""Any name with a slash that no other row has."""
+"""Any name with a slash that no other row claims."""
 PLUGIN = Provider("plugin", "", "registered by an installed package", opens=_plugin)
 """The names of the entry-point group `memeval.models`."""
 PROVIDERS = (
@@ -159,6 +159,6 @@ PROVIDERS = (
     PLUGIN,
 )  # fmt: skip
 OWN = tuple(name for row in PROVIDERS for name in row.names)
-"""Models of memeval's own."""
+"""memeval's own models."""
 LOCAL = tuple(row.kind for row in PROVIDERS if row.has_weights)
-"""Kinds whose weights lie on this machine."""
+"""Kinds with weights on this machine."""

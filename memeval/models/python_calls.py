@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 LONGEST = 32_768
-"""Characters that are parsed: Python's parser takes far longer than JSON's."""
+"""Most characters that are parsed, because Python's parser is far slower than JSON's."""
 _STRING_OR_BRACKET = re.compile(r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?)|[\[\](){}]""", re.DOTALL)
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
 def python_calls(text: str, names: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, object]]:
-    """(name, arguments) of the calls in a text that is nothing but calls with literals as arguments; else none. names: the
-    functions that were offered -> their parameters, which name arguments without a keyword. Never raises."""
+    """(name, arguments) of the calls in a text that consists only of calls with literal arguments; else none. names:
+    offered functions -> their parameters, which name arguments without a keyword. Never raises."""
     if len(text) > LONGEST or "(" not in text:
         return []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of unknown escapes in strings
+            warnings.simplefilter("ignore")  # about unknown escapes in strings
             tree = _JsonWords().visit(ast.parse(text.strip()))
         lines = [statement.value for statement in tree.body]
         nodes = [node for line in lines for node in (line.elts if isinstance(line, ast.List) else [line])]
@@ -31,7 +31,7 @@ def python_calls(text: str, names: Mapping[str, Mapping[str, Any]]) -> list[tupl
 
 
 def _call(node: Any, names: Mapping[str, Mapping[str, Any]]) -> tuple[str, object]:
-    """Raises ValueError or AttributeError for what is no call of literals."""
+    """Read one call. Raises ValueError or AttributeError for anything but a call of literals."""
     name = ast.unparse(node.func)
     if name == "print" and len(node.args) == 1:
         return _call(node.args[0], names)
@@ -42,14 +42,15 @@ def _call(node: Any, names: Mapping[str, Mapping[str, Any]]) -> tuple[str, objec
 
 
 class _JsonWords(ast.NodeTransformer):
-    """JSON's true, false and null are Python's constants."""
+    """Replaces JSON's true, false and null by Python's constants."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.Constant(_JSON_WORDS[node.id]) if node.id in _JSON_WORDS else node
 
 
 def bracket_end(text: str, start: int) -> int:
-    """Behind the bracket that closes the one at `start`, or `start` where none does within LONGEST characters."""
+    """The position after the bracket that closes the one at `start`, or `start` if there is none within LONGEST
+    characters."""
     depth = 0
     for found in _STRING_OR_BRACKET.finditer(text, start, start + LONGEST):
         depth += (found[0] in "[({") - (found[0] in "])}")

@@ -1,9 +1,9 @@
-"""What a model's name means, and the model behind it.
+"""Resolve model names, and open the models behind them.
 
-`offline`, `lookup`, `tiny`, `tiny/warm-start`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL`
-or a name with a base URL (any OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here),
-and what other packages register under the entry-point group `memeval.models`. The rows behind these names are in
-providers.py.
+`offline`, `lookup`, `tiny`, `tiny/warm-start`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm),
+`NAME@URL` or a name with a base URL (any OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub
+id, run here), and models that other packages register under the entry-point group `memeval.models`. The rows behind
+these names are in providers.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def known() -> dict[str, str]:
-    """What `memeval list models` shows: form of the name -> what it is."""
+    """The content of `memeval list models`: form of the name -> description."""
     from memeval import plugins
 
     registered = dict.fromkeys(plugins.entry_point_names("models"), "registered by an installed package")
@@ -47,8 +47,8 @@ def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
 
 
 def _of_openai(name: str) -> str:
-    """The name that a server behind OPENAI_BASE_URL knows a model by: NAME of `openai/NAME`, or a name that nothing else
-    claims, as it is; else ""."""
+    """The name of a model for a server behind OPENAI_BASE_URL: NAME of `openai/NAME`, or a name that no provider
+    claims, unchanged; else ""."""
     from memeval import plugins
     from memeval.models import prices
 
@@ -60,8 +60,8 @@ def _of_openai(name: str) -> str:
 
 
 def checked_url(url: str) -> str:
-    """A base URL, normalised: no trailing slash, no `/chat/completions` or `/embeddings`. Raises UsageError, without ever
-    showing what may be a key, for another scheme, a missing host, a user name or key in the URL, a query."""
+    """Normalise a base URL: no trailing slash, no `/chat/completions` or `/embeddings`. Raises UsageError, without
+    showing anything that may be a key, for another scheme, a missing host, a user name or key in the URL, or a query."""
     text = url.strip()
     try:
         parts = urlsplit(text)
@@ -79,7 +79,7 @@ def checked_url(url: str) -> str:
 
 
 def route(spec: ModelSpec) -> Route:
-    """What the name of a spec means. Raises UsageError for a name that means nothing; opens and imports nothing."""
+    """The route of a spec's name. Raises UsageError for an unknown name; opens and imports nothing."""
     name = spec.name
     if spec.base_url is not None:
         return Route(AT_URL, name, checked_url(spec.base_url))
@@ -103,12 +103,12 @@ def route(spec: ModelSpec) -> Route:
 
 
 def _listed(name: str) -> Route | None:
-    """Where a name leads by a row of the table that names it or has its prefix."""
+    """The route of a name from a row of the table that has this name or its prefix."""
     return next((found for row in PROVIDERS if (found := row.route(name)) is not None), None)
 
 
 def fills_cache(spec: ModelSpec) -> bool:
-    """Whether replies are worth keeping in the user's cache: not those that cost nothing to make again."""
+    """Whether replies are stored in the user's cache: not those that cost nothing to repeat."""
     return route(spec).provider.fills_cache
 
 
@@ -121,19 +121,19 @@ def runs_here(spec: ModelSpec) -> bool:
 
 
 def call_identity(spec: ModelSpec, identity: str, provider: Provider) -> str:
-    """What a call's key holds of its model within a run or a memory: the name and the tag, not the URL, so that a server
-    that moved goes on where it stopped; for models without a URL their `identity`, such as a digest of their weights."""
+    """The model's part of a call's key within a run or a memory: the name and the tag, not the URL, so that a run
+    continues after its server has moved; for models without a URL their `identity`, such as a digest of their weights."""
     return tagged(spec.name if provider.needs_url else identity, spec)
 
 
 def tagged(identity: str, spec: ModelSpec) -> str:
-    """An identity with the tag of the spec, which tells checkpoints of one name apart."""
+    """An identity with the tag of the spec, which distinguishes checkpoints with the same name."""
     return f"{identity} [{spec.tag}]" if spec.tag else identity
 
 
 def check(spec: ModelSpec, embeds: bool = False) -> None:
-    """Open a model and let go of it, before anything is paid for. Raises UsageError: an unknown name, a missing key or
-    extra, a script or weights that cannot be read."""
+    """Open and close a model, before anything is paid for. Raises UsageError: an unknown name, a missing key or extra,
+    a script or weights that cannot be read."""
     route(spec).provider.installed()
     (open_embedder if embeds else open_model)(spec)
 
@@ -146,8 +146,8 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
 
 
 def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
-    """The embedding model of a spec, as `open_model`; embeddings.py says what its calls are. Raises UsageError for a model
-    that embeds nothing here."""
+    """The embedding model of a spec, like `open_model`; embeddings.py describes its calls. Raises UsageError for a
+    model without embeddings here."""
     where = _routed(spec)
     embeds = where.provider.embeds
     if embeds is None:
@@ -156,19 +156,20 @@ def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
 
 
 def identity(spec: ModelSpec) -> str | None:
-    """What a run is filed under in place of the name of a model whose weights lie here: a digest of them, the same for a
-    copy in another folder and another for a checkpoint that was overwritten; of a model of memeval's own: its name with its
+    """The identity of a model with weights on this machine, in place of its name: a digest of the weights, equal for a
+    copy in another folder and different for an overwritten checkpoint; for a model of memeval's own, its name with its
     version. None for all other models.
 
-    Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
+    Downloads a hub id that is not in the local hub cache. Raises like `weights.find`.
+    """
     provider = _routed(spec).provider
     return open_model(spec).identity if provider.names or provider.has_weights else None
 
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """role -> spec, where roles of the same local model have the same `backend`, so that they share one server or one copy
-    of the weights: a role that has none takes that of another, and the longest `context` is the window of all. Raises
-    UsageError where two differ."""
+    """role -> spec, such that roles of the same local model have the same `backend` and share one server or one copy of
+    the weights: a role without settings takes those of another, and the longest `context` is the window of all. Raises
+    UsageError if two settings differ."""
     from memeval.models import window
 
     local = {role: spec for role, spec in specs.items() if role != "embedder" and route(spec).provider.has_weights}
@@ -201,7 +202,7 @@ def _routed(spec: ModelSpec) -> Route:
 
 
 def _hidden(text: str) -> str:
-    """`text` for a message, without whatever stands before an `@` in its URL."""
+    """`text` for a message, without the part before an `@` in its URL."""
     return re.sub(r"(?<=//)[^/\s]*@", "...@", text)[:200]
 
 

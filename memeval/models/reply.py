@@ -1,7 +1,7 @@
-"""A chat completion as servers send it, read into a `Completion`.
+"""Read a server's chat completion into a `Completion`.
 
-A body that is no usable reply (wrong types, no choices) is a `Fault`: servers under load send such bodies, and repeating the
-call helps. Thinking is split off, tool calls are read, token counts that cannot be true are estimated.
+A body that is no usable reply (wrong types, no choices) is a `Fault`: servers under load send such bodies, and
+repeating the call helps. Thinking is split off, tool calls are read, impossible token counts are replaced by estimates.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from memeval.models.toolcalls import named_call, offered, parse_text, tidy
 CHARACTERS_PER_TOKEN = 4
 MOST_TOKENS = 10**9  # of one call
 _OPEN, _CLOSE = "<think>", "</think>"
-_TOKENS_PER_CHARACTER = 4  # of text in any script, at the very most
+_TOKENS_PER_CHARACTER = 4  # upper bound for text in any script
 _TEMPLATE = 2000  # tokens that a chat template may add by itself
 
 
 def read_reply(data: Any, request: Request) -> Completion:
-    """The `Completion` in a decoded `/chat/completions` body. Raises Fault where the body is not one."""
+    """The `Completion` in a decoded `/chat/completions` body. Raises Fault if the body is not one."""
     if not isinstance(data, dict):
         raise Fault("the reply is not a JSON object")
     choices = data.get("choices")
@@ -65,14 +65,14 @@ def read_reply(data: Any, request: Request) -> Completion:
 
 
 def served_name(data: Mapping[str, Any]) -> str | None:
-    """The model that a server says it answered with."""
+    """The model name that the server reported."""
     model = data.get("model")
     return tidy(model) if isinstance(model, str) else None
 
 
 def split_thinking(text: str) -> tuple[str, str, bool]:
-    """(answer, thinking, closed). Chat templates that open the block themselves leave only `</think>` in the reply. Where
-    `<think>` never ends there is no answer: it is "" and closed is False."""
+    """(answer, thinking, closed). Chat templates that open the block themselves leave only `</think>` in the reply. If
+    `<think>` never ends, the answer is "" and closed is False."""
     if _OPEN not in text and _CLOSE not in text:
         return text, "", True
     thoughts, rest, at = [], "", 0
@@ -91,13 +91,13 @@ def split_thinking(text: str) -> tuple[str, str, bool]:
 
 
 def one_line(text: str, secret: str = "", longest: int = 200) -> str:
-    """`text` on one line, cut to `longest` characters, with the key `secret` and all others blotted out (keys.py)."""
+    """`text` on one line, cut to `longest` characters, with the key `secret` and all other keys masked (keys.py)."""
     text = " ".join(tidy(hide(text, secret)[:10_000]).split())
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def estimate(request: Request, written: str) -> Usage:
-    """Token counts where none are reported: characters / 4."""
+    """Estimated token counts: characters / 4."""
     read = _read_characters(request)
     return Usage(prompt=-(-read // CHARACTERS_PER_TOKEN), completion=-(-len(written) // CHARACTERS_PER_TOKEN))
 
@@ -105,16 +105,17 @@ def estimate(request: Request, written: str) -> Usage:
 def read_usage(
     data: Any, request: Request, reasoning: str = "", text: str = "", calls: tuple[ToolCall, ...] = ()
 ) -> tuple[Usage, bool]:
-    """(usage, estimated). The server's counts are taken where they can be true: a prompt has tokens, but not many times more
-    than characters; a text that was written has some; the total is no less than its parts. Otherwise all are estimated.
+    """(usage, estimated). The server's counts are used if they are possible: a prompt has tokens, but not many times
+    more than characters; a written text has some; the total is not less than its parts. Otherwise all counts are
+    estimated.
 
-    Completion tokens are the total without the prompt where that is more, and at least those of thinking: some servers count
-    thinking apart. Cached tokens beyond the prompt's were counted apart as well.
+    Completion tokens are the total minus the prompt if that is more, and at least those of thinking: some servers count
+    thinking separately. Cached tokens that exceed the prompt's were counted separately too.
     """
     written = f"{reasoning}{text}{''.join(call.name + call.raw for call in calls)}"
     counts = data if isinstance(data, dict) else {}
     prompt, completion = token_count(counts.get("prompt_tokens")), token_count(counts.get("completion_tokens"))
-    total = token_count(counts.get("total_tokens")) or None  # litellm writes 0 where a server gives none
+    total = token_count(counts.get("total_tokens")) or None  # litellm writes 0 if the server gives no total
     cached = _detail(counts, "prompt_tokens_details", "cached_tokens")
     if cached is None:
         cached = token_count(counts.get("prompt_cache_hit_tokens"))
@@ -133,7 +134,7 @@ def read_usage(
         completion = total - prompt
     elif thought > completion:
         completion += thought
-    if not thought and reasoning:  # split off here, so the server could not count it
+    if not thought and reasoning:  # thinking was split off here, so the server did not count it
         thought = _share(completion, reasoning, written)
     return Usage(prompt, completion, cached, min(thought, completion)), False
 
@@ -144,7 +145,7 @@ def _detail(counts: Mapping[str, Any], group: str, key: str) -> int | None:
 
 
 def token_count(value: Any) -> int | None:
-    """A number of tokens that a server reports; None where it is none, or none that can be true."""
+    """A token count of a server; None if it is missing or impossible."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
 
 
@@ -179,7 +180,7 @@ def _content(content: Any) -> tuple[str, list[str]]:
 
 
 def _native(calls: Any, names: Mapping[str, Mapping[str, Any]], whole: bool) -> tuple[ToolCall, ...]:
-    """The calls of a message. The last call of a reply that was cut off is not trusted: nothing shows what is missing."""
+    """The calls of a message. The last call of a reply that was cut off is not trusted, because it may be incomplete."""
     if calls is None:
         return ()
     if not isinstance(calls, list):

@@ -1,12 +1,12 @@
-"""What servers do differently, read from the tables of `_data/servers.yaml`: per table a class and a function that reads it.
+"""Differences between servers, from the tables of `_data/servers.yaml`: per table a class and a function that reads it.
 
 refusals        an error -> what to do about it
-finish_reasons  how a server spells why a reply ended -> stop, length, content_filter, tool_calls, overflow, broken
-tool_calls      how models write tool calls into their text (toolcalls.py reads them)
+finish_reasons  a server's spelling of a finish reason -> stop, length, content_filter, tool_calls, overflow, broken
+tool_calls      how models write tool calls in their text (toolcalls.py reads them)
 decorations     what they write around a function's name
 switches        a model's name -> the parameters that switch its thinking on or off
 
-Each row has an `example`, the shape of a real reply; tests/models/test_rules.py runs them all.
+Each row has an `example`, in the form of a real reply; tests/models/test_rules.py runs them all.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from memeval.yamlfile import read_yaml
 Row = TypeVar("Row")
 
 LONGEST = 4000
-"""Characters of an error's text in which patterns are looked for."""
+"""Most characters of an error's text in which patterns are searched."""
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
-    """One way in which servers refuse a call.
+    """One kind of refusal.
 
-    match, unless: patterns; the row applies where `match` is found and `unless` is not (an `unless` with the groups `asked`
-    and `most` counts only where asked >= most). status: HTTP statuses; None = any. tools: applies only to calls with tools.
-    does: `stop` the run with `remedy` ({name} and {url} are filled in), `adapt` the request, `finish` as a reply with
-    `finish`, `wait` for as long as the server says, `retry`. slower: fewer calls at once. What `adapt` changes: `rename`
-    (parameter -> parameter), `stream`, `limit` (lower the length limit to the number found), else the parameter that the
-    group `param` names is left out. also: further wordings of real servers, (status, text).
+    match, unless: patterns; the row applies if `match` is found and `unless` is not (an `unless` with the groups
+    `asked` and `most` counts only if asked >= most). status: HTTP statuses; None = any. tools: applies only to calls
+    with tools. does: `stop` the run with `remedy` ({name} and {url} are filled in), `adapt` the request, `finish` as a
+    reply with `finish`, `wait` as long as the server asks, `retry`. slower: make fewer calls at once. `adapt` changes:
+    `rename` (parameter -> parameter), `stream`, `limit` (lower the length limit to the number found), or else drops the
+    parameter in the group `param`. also: further wordings of real servers, (status, text).
     """
 
     name: str
@@ -57,7 +57,7 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
     also: tuple[tuple[int, str], ...] = ()
 
     def groups(self, status: int, said: str, tools: bool) -> Mapping[str, str] | None:
-        """The named groups that `match` found in an error's text; None where the row does not apply."""
+        """The named groups that `match` found in an error's text; None if the row does not apply."""
         if (self.status is not None and status not in self.status) or (self.tools and not tools):
             return None
         found = self.match.search(said) if self.match else None
@@ -67,7 +67,7 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FinishReason(Struct, frozen=True, forbid_unknown_fields=True):
-    """Spellings of one of our words, in lower case; match: of those that no row lists."""
+    """Spellings of one finish reason, in lower case; match: a pattern for spellings that no row lists."""
 
     gives: str
     spelt: frozenset[str]
@@ -76,8 +76,8 @@ class FinishReason(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Spelling(Struct, frozen=True, forbid_unknown_fields=True):
-    """One way in which models write tool calls. starts, ends: patterns. holds: what is between them, `calls`, `arguments` or
-    `pairs`; `json` or `python` where there are no markers."""
+    """One notation of tool calls. starts, ends: patterns of the markers. holds: the content between them, `calls`,
+    `arguments` or `pairs`; `json` or `python` without markers."""
 
     name: str
     starts: re.Pattern[str]
@@ -87,7 +87,7 @@ class Spelling(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Decoration(Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands before or behind a function's name and is no part of it."""
+    """Text before or after a function's name that is not part of it."""
 
     name: str
     match: re.Pattern[str]
@@ -95,7 +95,7 @@ class Decoration(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Switch(Struct, frozen=True, forbid_unknown_fields=True):
-    """How one family's thinking is switched on and off: parameters of the body."""
+    """The parameters that switch one family's thinking on and off."""
 
     name: str
     on: Mapping[str, Any]
@@ -105,8 +105,8 @@ class Switch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def refusal(status: int, said: str, tools: bool = False) -> tuple[Refusal, Mapping[str, str]] | None:
-    """The row for an error of HTTP status `status` with the text `said` ("code type param: message"), and what its pattern
-    found; None where no row knows it. tools: the call offered tools."""
+    """The row for an error with HTTP status `status` and the text `said` ("code type param: message"), and the groups
+    of its pattern; None if no row matches. tools: the call offered tools."""
     text = said if len(said) <= LONGEST else said[: LONGEST // 2] + said[-LONGEST // 2 :]
     for row in refusals():
         found = row.groups(status, text, tools)
@@ -116,7 +116,7 @@ def refusal(status: int, said: str, tools: bool = False) -> tuple[Refusal, Mappi
 
 
 def finish_reason(spelt: object) -> str:
-    """Why a reply ended, in our words; an unknown spelling stays as it is, nothing at all means `stop`."""
+    """The finish reason in memeval's words; an unknown spelling stays unchanged, a missing one means `stop`."""
     if not isinstance(spelt, str) or not spelt:
         return "stop"
     word, rows = spelt.rpartition(".")[2].lower(), finish_reasons()
@@ -139,7 +139,7 @@ def refusals() -> tuple[Refusal, ...]:
 
 @functools.cache
 def droppable() -> frozenset[str]:
-    """The parameters that may be left out of a call when a server does not take them."""
+    """The parameters that may be dropped if a server does not accept them."""
     return frozenset(_tables()["droppable"])
 
 
@@ -150,7 +150,7 @@ def finish_reasons() -> tuple[FinishReason, ...]:
 
 @functools.cache
 def spellings() -> tuple[Spelling, ...]:
-    """How calls are written, in the order in which they are tried."""
+    """The notations of calls, in the order in which they are tried."""
     return _rows("tool_calls", Spelling)
 
 
@@ -179,7 +179,7 @@ def _rows(table: str, kind: type[Row]) -> tuple[Row, ...]:
 
 
 def _compiled(kind: type, given: Any) -> re.Pattern[str]:
-    """A pattern, without case: a list is of alternatives, PARAM any parameter that may be left out."""
+    """A case-insensitive pattern: a list means alternatives, PARAM any parameter that may be dropped."""
     text = given if isinstance(given, str) else "|".join(given)
     parameters = "|".join(name.replace("_", "_?") for name in sorted(droppable()))  # some write camelCase
     return re.compile(text.replace("PARAM", parameters), re.IGNORECASE)

@@ -1,7 +1,7 @@
-"""`scripted:FILE`: replies for tests, by rules in a JSONL file.
+"""`scripted:FILE`: replies for tests, from rules in a JSONL file.
 
-It holds one rule per line: `{"contains": "text", "reply": "..."}`. The first rule whose `contains` is anywhere in the
-messages answers; a rule without it always does. A reply is a string or `{"text", "tool_calls": [{"name", "arguments"}]}`.
+Each line is one rule: `{"contains": "text", "reply": "..."}`. The first rule whose `contains` occurs in the messages
+answers; a rule without it always does. A reply is a string or `{"text", "tool_calls": [{"name", "arguments"}]}`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ScriptedModel:
-    """The rules of a file; the identity holds a digest of it. Raises UsageError with file and line."""
+    """A model that follows the rules of a file; its identity includes the file's digest. Raises UsageError with file
+    and line."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -60,12 +61,12 @@ class ScriptedModel:
         return Completion(error=f"no rule of {self._file} matches the request", finish_reason="error")
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def replied(reply: str | Completion, request: Request) -> Completion:
-    """A written reply as a model gives it: the calls in a text are read, if the request offers tools, and usage is estimated
-    (characters / 4) where none is given."""
+    """Turn a scripted reply into a model's: calls in a text are read if the request offers tools, and missing usage is
+    estimated (characters / 4)."""
     if isinstance(reply, str):
         text, calls = parse_text(reply, request.tools)
         finish = "tool_calls" if calls else "stop" if text.strip() else "empty"

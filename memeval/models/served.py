@@ -1,4 +1,4 @@
-"""What a server says that it serves: `GET /models` of an OpenAI-compatible endpoint, read at every start where it exists.
+"""The models that a server lists: `GET /models` of an OpenAI-compatible endpoint, read at every start if it exists.
 
 It shows when a new checkpoint is behind the same URL and name.
 """
@@ -17,36 +17,36 @@ from memeval.models.keys import endpoint_key
 from memeval.models.limits import Limiter
 
 WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_length")
-"""What vLLM, OpenRouter and others call a model's window; llama.cpp has it in `meta.n_ctx`."""
+"""Names of a model's window at vLLM, OpenRouter and others; llama.cpp has it in `meta.n_ctx`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """ids: names of all models of a server, in its order. roots: name -> where its weights are from (vLLM's `root`), where
-    the server says so. windows: name -> tokens, where the server says so."""
+    """ids: names of all models of a server, in its order. roots: name -> source of the weights (vLLM's `root`), if
+    reported. windows: name -> tokens, if reported."""
 
     ids: tuple[str, ...]
     roots: Mapping[str, str] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
 
     def id_of(self, name: str) -> str | None:
-        """The listed model that answers to a name: itself, its `latest` (Ollama), or the only one of the server."""
+        """The listed model for a name: the name itself, its `latest` (Ollama), or the only model of the server."""
         return next((found for found in (name, f"{name}:latest") if found in self.ids), None) or (
             self.ids[0] if len(self.ids) == 1 else None
         )
 
     def window(self, name: str) -> int | None:
-        """Of the model that answers to a name, in tokens."""
+        """The window of the model for a name, in tokens."""
         return self.windows.get(self.id_of(name) or "")
 
     def root(self, name: str) -> str | None:
-        """Where the weights of the model that answers to a name are from."""
+        """The source of the weights of the model for a name."""
         return self.roots.get(self.id_of(name) or "")
 
 
-async def read_of(spec: ModelSpec, patience: float) -> Served | None:
-    """What the endpoint of a model lists; None for a model that has none, and where it has no such list, does not answer
-    within `patience` seconds or cannot be reached: the calls that follow say what is wrong."""
+async def read_of(spec: ModelSpec, seconds: float) -> Served | None:
+    """The model list of a model's endpoint. None for a model without an endpoint, and if there is no list, or the
+    server does not reply within `seconds` or cannot be reached: later calls will report the reason."""
     from memeval.models.endpoint import EndpointModel
 
     where = registry.route(spec)
@@ -55,15 +55,15 @@ async def read_of(spec: ModelSpec, patience: float) -> Served | None:
     try:
         model = EndpointModel(where.name, where.endpoint, endpoint_key(spec), Limiter(where.endpoint))
         try:
-            return parse_served(await model.listed(patience) or b"")
+            return parse_served(await model.listed(seconds) or b"")
         finally:
             await model.close()
-    except UsageError:  # a finished run makes no calls, and needs no key
+    except UsageError:  # a finished run makes no calls and needs no key
         return None
 
 
 def parse_served(raw: bytes) -> Served | None:
-    """The body of a reply of `/models`; None where it is no list of models."""
+    """Parse the body of a `/models` reply; None if it is not a list of models."""
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):

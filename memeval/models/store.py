@@ -1,9 +1,10 @@
 """Finished calls in one SQLite file: of a memory, of a run, or in the user's cache. One table, `key -> reply`.
 
-A reply is committed before it is handed out, so it survives the death of the process. One thread per file writes: it
-takes what has gathered, commits it in one transaction, and reports it at once, so that threads change once for many calls,
-and the event loop never waits for a write or for another process. Several processes may use one file. The first reply to
-a call stays; errors are never stored."""
+A reply is committed before it is returned, so it survives the death of the process. One thread per file writes: it
+takes all waiting entries, commits them in one transaction, and reports back, so that many calls share one change of
+threads, and the event loop never waits for a write or for another process. Several processes may use one file. The
+first reply to a call stays; errors are never stored.
+"""
 
 from __future__ import annotations
 
@@ -33,17 +34,17 @@ _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
 )
 _BATCH = 1000
-_VALUE = "SELECT CAST(value AS BLOB) FROM calls WHERE key = ?"  # damaged text may be no UTF-8
+_VALUE = "SELECT CAST(value AS BLOB) FROM calls WHERE key = ?"  # damaged text may not be UTF-8
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
 _Wanted = tuple[bytes, Entry | None, "asyncio.Future[Completion | None]"]
-"""(key of a call, the row to be inserted if any, where the caller waits for what is stored then)"""
+"""(key of a call, the row to insert if any, the future for the reply that is stored then)"""
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a file holds of one model (its identity): entries, their bytes, Unix times of the first and the last."""
+    """The entries of one model (its identity) in a file: their number and bytes, Unix times of the first and the last."""
 
     model: str
     entries: int
@@ -55,9 +56,9 @@ class Holding:
 class Store:
     """key (32 bytes) -> Completion, in `path`.
 
-    A file that is damaged, of another program or of another schema is renamed (`.set-aside-N`), with one notice, and begun
-    anew. Raises UsageError (one line) where the file cannot be read or written for other reasons, such as a full disk; an
-    `optional` store (the user's cache) turns itself off with one notice instead.
+    A file that is damaged, of another program or of another schema is renamed (`.set-aside-N`), with one notice, and
+    replaced by a new one. Raises UsageError (one line) if the file cannot be read or written for other reasons, such as
+    a full disk; an `optional` store (the user's cache) turns itself off with one notice instead.
     """
 
     def __init__(self, path: Path, *, optional: bool = False) -> None:
@@ -65,7 +66,7 @@ class Store:
         self._optional = optional
         self._off = False
         self._reader: sqlite3.Connection | None = None
-        self._wanted: list[_Wanted] = []  # since the thread was last given something
+        self._wanted: list[_Wanted] = []  # since the last batch for the thread
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memeval-store")
         self._closed = False
         try:
@@ -75,22 +76,23 @@ class Store:
             raise
 
     async def get(self, key: bytes) -> Completion | None:
-        """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again.
+        """The reply to a call; None if it is not stored. An unreadable reply is removed, so that the call is repeated.
 
-        It is read here where it can be: a page or two of a file take less time than another thread."""
-        with contextlib.suppress(sqlite3.Error):  # the thread finds it too, and knows what to do
+        It is read in this thread if possible: a page or two of a file take less time than a change of threads.
+        """
+        with contextlib.suppress(sqlite3.Error):  # the thread will meet the error too and handles it
             if (reader := self._reader) is not None:
                 row = reader.execute(_VALUE, (key,)).fetchone()
                 if row is None:
                     return None
                 if (found := decoded(row[0])) is not None:
-                    await asyncio.sleep(0)  # who reads back many calls in a row lets others go on, and Ctrl-C
+                    await asyncio.sleep(0)  # a caller that reads many replies in a row must not block others or Ctrl-C
                     return found
         return await self._want(key)
 
     async def put(self, key: bytes, model: str, completion: Completion) -> Completion:
-        """Store a reply; returns the one that is stored for this call when it is committed: another process may have been
-        first. Completions with `error` are not taken."""
+        """Store a reply; returns the stored reply after the commit, because another process may have been first.
+        Completions with `error` are not stored."""
         if completion.error is not None:
             return completion
         text = encode(msgspec.to_builtins(completion)).decode()
@@ -100,13 +102,13 @@ class Store:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone()[0]) or 0)
 
     def contents(self) -> list[Holding]:
-        """What is stored of each model, the largest first."""
+        """The entries by model, the largest first."""
         rows = self._do(lambda: self._database.execute(_CONTENTS).fetchall()) or []
         return [Holding(*row) for row in rows]
 
     def prune(self, before: float) -> int:
-        """Remove the entries made before a Unix time; returns how many. In small transactions: other processes that call
-        models meanwhile find an entry or call again, and never wait for long."""
+        """Remove the entries made before a Unix time; returns their number. It uses small transactions, so that other
+        processes never wait for long."""
         query = f"DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE created < ? LIMIT {_BATCH})"
         removed = 0
         while some := self._do(lambda: self._database.execute(query, (before,)).rowcount):
@@ -114,14 +116,14 @@ class Store:
         return removed
 
     def compact(self) -> bool:
-        """Give the room of removed entries back to the disk; False where other processes use the file too much for it."""
+        """Return the space of removed entries to the disk; False if other processes use the file too much."""
 
         def work() -> bool:
             self._database.execute("PRAGMA busy_timeout = 5000")
             try:
                 self._database.execute("VACUUM")
                 return not self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            except sqlite3.OperationalError:  # locked, or no room for the copy: the file stays as it is
+            except sqlite3.OperationalError:  # locked, or no space for the copy: the file stays as it is
                 return False
             finally:
                 self._database.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
@@ -129,7 +131,7 @@ class Store:
         return bool(self._do(work))
 
     def close(self) -> None:
-        """Commit what was put, then close the file."""
+        """Commit all waiting entries, then close the file."""
         if self._closed:
             return
         self._hand_over()
@@ -137,10 +139,10 @@ class Store:
         self._thread.submit(self._disconnect).result()
         self._thread.shutdown()
 
-    # -- handing over to the thread -----------------------------------------------------------------------------------
+    # -- passing work to the thread -----------------------------------------------------------------------------------
 
     def _want(self, key: bytes, entry: Entry | None = None) -> asyncio.Future[Completion | None]:
-        """What is stored under a key once `entry` is committed, together with what others want in this round of the event
+        """The reply under a key after `entry` is committed, together with other requests of this round of the event
         loop."""
         if self._closed:
             raise RuntimeError(f"{self.path}: the store is closed")
@@ -163,7 +165,7 @@ class Store:
             found = self._guarded(partial(self._exchange, wanted)) or found
         except Exception as caught:
             error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller is waiting
             wanted[0][-1].get_loop().call_soon_threadsafe(_report, wanted, found, error)
 
     # -- in the thread ------------------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ class Store:
         if hasattr(self, "_database"):
             if self._reader is not None:
                 self._reader.close()
-            self._database.close()  # the last one to close removes what stands beside the file, if it may write
+            self._database.close()  # the last connection removes the files beside the database, if it may write
 
     def _guarded(self, work: Callable[[], Result]) -> Result | None:
         if self._off:
@@ -204,7 +206,7 @@ class Store:
             return None
 
     def _exchange(self, wanted: list[_Wanted]) -> list[Completion | None]:
-        """Insert what has gathered, in one transaction; return what is stored then."""
+        """Insert all waiting entries in one transaction; return the stored replies."""
         if entries := [entry for _, entry, _ in wanted if entry is not None]:
             with self._database:  # commits, or rolls back
                 self._database.execute("BEGIN IMMEDIATE")
@@ -243,6 +245,6 @@ def decoded(text: bytes) -> Completion | None:
 
 
 def open_cache() -> Store:
-    """The store of the user's cache, shared by all runs and processes. One that cannot be used turns itself off with one
-    notice: it saves money, it never stops a run."""
+    """The store of the user's cache, shared by all runs and processes. If it cannot be used, it turns itself off with
+    one notice: the cache saves money, but must never stop a run."""
     return Store(cache_folder() / "calls.sqlite", optional=True)

@@ -1,5 +1,5 @@
-"""The SQLite file of a store: opened where a file system lacks locks or shared memory maps too, made where there is none,
-set aside where it is damaged or another program's."""
+"""The SQLite file of a store: opened (also on file systems without locks or shared memory maps), created if missing,
+and set aside if it is damaged or another program's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 TRIES = 3
 SCHEMA = 1
-APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
+APPLICATION = 0x6D656D65  # "meme": distinguishes memeval's files from other SQLite files
 BUSY_SECONDS = 60.0  # to wait for another process's write
 _CREATE = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -28,7 +28,7 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Foreign(sqlite3.DatabaseError):
-    """A healthy SQLite file that is not ours."""
+    """A healthy SQLite file of another program."""
 
 
 def opened(path: Path, shared: bool) -> tuple[sqlite3.Connection, int]:
@@ -49,7 +49,7 @@ def opened(path: Path, shared: bool) -> tuple[sqlite3.Connection, int]:
 
 
 def set_aside(path: Path, tried: int, reason: str) -> None:
-    """Rename the file that was tried (its inode), unless another process has done so already."""
+    """Rename the file with the inode `tried`, unless another process has done so already."""
     if inode(path) != tried:
         return
     number = 1
@@ -63,8 +63,8 @@ def set_aside(path: Path, tried: int, reason: str) -> None:
 
 
 def connected(path: Path, shared: bool) -> sqlite3.Connection:
-    """An open file with its table. On a file system without locks SQLite goes without them, because a run's folder has one
-    writer; a file that is shared (the user's cache) needs them. Without shared memory maps there is no WAL."""
+    """Open a file with its table. On a file system without locks SQLite does without them, because a run's folder has
+    one writer; a shared file (the user's cache) needs them. Without shared memory maps there is no WAL."""
     locks = _has_locks(path.parent)
     if shared and not locks:
         raise OSError(errno.ENOLCK, "no file locks here")
@@ -79,7 +79,7 @@ def connected(path: Path, shared: bool) -> sqlite3.Connection:
 
 
 def reading(database: sqlite3.Connection, path: Path) -> sqlite3.Connection | None:
-    """A second connection to an open file, for reading from another thread without waiting; None where there is no WAL."""
+    """A second connection to an open file, for reading from another thread without waiting; None without WAL."""
     if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         return None
     address = f"{path.resolve().as_uri()}?mode=ro"
@@ -87,7 +87,7 @@ def reading(database: sqlite3.Connection, path: Path) -> sqlite3.Connection | No
 
 
 def _has_locks(folder: Path) -> bool:
-    """Whether the file system grants POSIX locks, as SQLite takes them (a Lustre or NFS may not)."""
+    """Whether the file system grants POSIX locks in the way that SQLite takes them (a Lustre or NFS may not)."""
     try:
         import fcntl
 
@@ -95,7 +95,7 @@ def _has_locks(folder: Path) -> bool:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-    except ImportError:  # Windows has locks of its own
+    except ImportError:  # Windows has its own locks
         pass
     return True
 
@@ -104,17 +104,17 @@ def _prepared(database: sqlite3.Connection, wal: bool = True) -> sqlite3.Connect
     run = database.execute
     try:
         if not wal:
-            run("PRAGMA locking_mode = EXCLUSIVE")  # opens a file that is in WAL mode without a map
+            run("PRAGMA locking_mode = EXCLUSIVE")  # opens a WAL file without a memory map
             run("PRAGMA journal_mode = DELETE")
             run("PRAGMA locking_mode = NORMAL")
-        run("BEGIN")  # one snapshot: another process may be creating the file at this moment
+        run("BEGIN")  # one snapshot: another process may be creating the file now
         header = [run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
         (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
         run("COMMIT")
         if tables and header != [APPLICATION, SCHEMA]:
             raise Foreign("not a file of this version of memeval")
         if wal:
-            with contextlib.suppress(sqlite3.OperationalError):  # another process has the file now
+            with contextlib.suppress(sqlite3.OperationalError):  # another process is using the file
                 run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA wal_autocheckpoint = 4000")  # pages: a sync every few thousand calls

@@ -1,4 +1,4 @@
-"""A streamed reply (server-sent events), put together into the body that the same call gives unstreamed."""
+"""Join a streamed reply (server-sent events) into the body that the same call returns without streaming."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from memeval.models.faults import Fault
 
 
 def is_stream(raw: bytes) -> bool:
-    """Whether a body is a stream of events; servers that were asked for one may still send plain JSON."""
+    """Whether a body is a stream of events; a server may send plain JSON although a stream was requested."""
     start = raw[:200].lstrip()
     return start.startswith((b"data:", b"event:", b"id:", b":"))
 
 
 def joined(raw: bytes) -> dict[str, Any]:
-    """The `chat.completion` of a stream of `chat.completion.chunk`s; of several choices the first. An error event gives its
-    body. Raises Fault where the stream breaks off before it has said why it ended, or an event is no JSON object."""
+    """The `chat.completion` of a stream of `chat.completion.chunk`s; only the first of several choices. An error event
+    gives its body. Raises Fault if the stream ends before its finish reason, or an event is not a JSON object."""
     whole: dict[str, Any] = {}
     written: dict[str, list[str]] = {}
     calls: dict[int, dict[str, Any]] = {}
@@ -51,7 +51,7 @@ def joined(raw: bytes) -> dict[str, Any]:
 
 
 def _events(raw: bytes) -> list[str]:
-    """The data of each event (one that spans lines is joined by line breaks)."""
+    """The data of each event; multi-line data are joined by line breaks."""
     events: list[list[str]] = [[]]
     for line in raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if not line and events[-1]:

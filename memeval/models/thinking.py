@@ -1,4 +1,4 @@
-"""A larger limit for the replies of a model that thinks, once a reply shows that it does."""
+"""Raise the reply limit of a model that thinks, after a reply has shown that it does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from memeval.models.completion import Completion, Request
 class Thinking(ABC):
     """A model that may think. A subclass makes one call (`_chat`).
 
-    name: for messages. adapted: what is done otherwise for this model, in words, for the manifest."""
+    name: for messages. adapted: changes of requests for this model, in words, for the manifest.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -22,8 +23,8 @@ class Thinking(ABC):
         self._thinks = False
 
     async def complete(self, request: Request) -> Completion:
-        """The reply to one call. Where the role's `thinking` is `auto`, the first reply with thinking in it raises the limit
-        of the replies, and one that was cut inside its thinking is asked for once more under it."""
+        """The reply to one call. If the role's `thinking` is `auto`, the first reply with thinking raises the limit of
+        later replies, and a reply that was cut inside its thinking is requested once more under it."""
         thinking = mode(request.params)
         params = request.params
         if thinking == "on" or (thinking == "auto" and self._thinks):
@@ -42,9 +43,9 @@ class Thinking(ABC):
 
     @abstractmethod
     async def _chat(self, request: Request, params: Mapping[str, Any]) -> Completion:
-        """The reply to one call. params: those of the request, or with the limits of a model that thinks."""
+        """The reply to one call. params: those of the request, possibly with the limits of a model that thinks."""
 
     def _note(self, text: str) -> None:
-        """Note, once, that something is done otherwise."""
+        """Record a change of requests, once."""
         if text not in self.adapted:
             self.adapted.append(text)

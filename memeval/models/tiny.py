@@ -22,7 +22,7 @@ from memeval.models.local.hf import HfModel
 
 FOLDER = Path(__file__).parents[1] / "_data" / "tiny"
 UNKNOWN = "unknown"
-_MARK = re.compile(r"^\[[^\]]*\]\s*")  # what an agent puts before an entry: its kind, or its date
+_MARK = re.compile(r"^\[[^\]]*\]\s*")  # the kind or date that an agent writes before an entry
 
 
 class LookupModel:
@@ -36,7 +36,7 @@ class LookupModel:
         return Completion(text, usage=Usage(len(prompt.split()), len(text.split())))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 def look_up(question: str, memory: str) -> str:
@@ -50,7 +50,7 @@ def look_up(question: str, memory: str) -> str:
 
 
 class TinyModel:
-    """Reads chunks as the writer of that name, and answers questions as `lookup`. Raises UsageError where torch or
+    """Reads chunks like the writer of that name, and answers questions like `lookup`. Raises UsageError if torch or
     transformers is missing."""
 
     def __init__(self, name: str = "tiny") -> None:

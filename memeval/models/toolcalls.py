@@ -1,7 +1,7 @@
-"""Tool calls read from what a model wrote: native arguments, and the spellings of the table `tool_calls` (rules.py) in text.
+"""Read tool calls from a reply: native arguments, and the notations of the table `tool_calls` (rules.py) in text.
 
-Nothing here raises: what cannot be read becomes a call with an `error`, which counts as a failed operation of the memory.
-Damaged JSON is repaired (json_repair) unless the reply was cut off. Reading time is linear in the length of the text.
+Nothing here raises: an unreadable call gets an `error`, which counts as a failed operation of the memory. Damaged JSON
+is repaired (json_repair) unless the reply was cut off. The time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from memeval.models.python_calls import bracket_end, python_calls
 from memeval.records.clean import clean
 
 MOST_CALLS = 200
-"""Calls of one reply; a text with more of them is damage."""
+"""Most calls in one reply; a text with more is damaged."""
 LONGEST_REPAIR = 8_192
-"""Characters of damaged JSON that are repaired; repairing takes far longer than reading."""
-_TRIES = 50  # places of a text that look like a call and are none
+"""Most characters of damaged JSON that are repaired, because repairing is far slower than reading."""
+_TRIES = 50  # most places in a text that look like a call but are none
 _FENCE = re.compile(r"```[\w-]*\s*(.*?)\s*```", re.DOTALL)
 _OPENED_FENCE = re.compile(r"\s*(?:```[\w-]*\s*)?")
 _EMPTY_FENCE = re.compile(r"```[\w-]*\s*```")
@@ -41,7 +41,7 @@ _Span = tuple[int, int, list[_Found]]  # (start, end, the calls between them)
 
 
 def offered(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
-    """The functions that a call may name."""
+    """The functions that may be called."""
     found = {}
     for tool in tools or ():
         function = tool.get("function", tool)
@@ -52,11 +52,11 @@ def offered(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Mapping[str,
 
 
 def parse_arguments(raw: object, complete: bool = True) -> tuple[dict[str, Any] | None, str | None]:
-    """The arguments of one call as a dict, or None and the reason why there are none. `raw` is a JSON text (or, from some
-    servers, the object itself, or a JSON text once more in quotes); nothing at all means no arguments. `complete`: the reply
-    was not cut off, so damaged JSON may be repaired."""
+    """The arguments of one call as a dict, or None and the reason. `raw` is a JSON text (or, from some servers, the
+    object itself, or a JSON text quoted once more); an empty value means no arguments. `complete`: the reply was not
+    cut off, so damaged JSON may be repaired."""
     value, error = raw, None
-    for _ in range(2):  # JSON, and JSON once more in quotes
+    for _ in range(2):  # JSON, or JSON quoted once more
         if isinstance(value, str) and error is None:
             value, error = _read(value, complete) if value.strip() else ({}, None)
     if error is not None:
@@ -70,8 +70,8 @@ def parse_arguments(raw: object, complete: bool = True) -> tuple[dict[str, Any] 
 
 
 def parse_text(text: str, tools: Sequence[Mapping[str, Any]] | None) -> tuple[str, tuple[ToolCall, ...]]:
-    """(text without its calls, calls) of a reply that was not cut off, in the first spelling that gives any. Without `tools`
-    nothing is looked for: a text about tags is a text, and so is JSON that is no call."""
+    """(text without its calls, calls) of a reply that was not cut off, in the first notation that yields any. Without
+    `tools` nothing is searched: text about tags stays text, and so does JSON that is not a call."""
     if not tools:
         return text, ()
     names, tidied = offered(tools), tidy(text)
@@ -98,8 +98,8 @@ def named_call(
     names: Names | None = None,
     cut: bool = False,
 ) -> ToolCall:
-    """The call of tool `name` with arguments `raw`. Without an id of its own it gets one made from its content. names: the
-    functions that were offered; calls of others fail. cut: the reply ended inside this call."""
+    """The call of tool `name` with arguments `raw`. A missing id is derived from its content. names: the offered
+    functions; calls of others fail. cut: the reply ended inside this call."""
     text = "" if raw is None else tidy(_as_text(raw))
     title = tidy(name.strip()) if isinstance(name, str) else ""
     if names:
@@ -130,7 +130,7 @@ def tidy(text: str) -> str:
 
 
 def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[_Span]:
-    """Blocks between a row's markers. A block ends where its JSON does, or at the marker after it, or where the next block
+    """Blocks between a row's markers. A block ends where its JSON ends, at the end marker, or where the next block
     starts; markers inside JSON strings are text."""
     starts = list(islice(row.starts.finditer(text), MOST_CALLS + 1))
     at = 0
@@ -151,7 +151,7 @@ def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[_Span]:
 
 
 def _among_prose(text: str, row: rules.Spelling, names: Names) -> Iterator[_Span]:
-    """JSON without markers: only what has the shape of a call of an offered tool, or nothing but that shape."""
+    """JSON without markers: only calls of offered tools, or a text that consists only of calls."""
     at = tries = 0
     some = False
     for start in row.starts.finditer(text):
@@ -194,7 +194,7 @@ _LOOSE = {"json": _among_prose, "python": _as_python}
 
 
 def _listed(body: str, names: Names) -> list[_Found]:
-    """The calls of a block: JSON (one call, a list, or one after the other), else Python's notation."""
+    """The calls of a block: JSON (one call, a list, or several in a row), else Python's notation."""
     values = _objects(body)
     if not values:
         if found := python_calls(body, names):
@@ -209,7 +209,7 @@ def _listed(body: str, names: Names) -> list[_Found]:
 
 
 def _objects(text: str) -> list[Any]:
-    """The values of a text that is JSON values in a row (commas or semicolons between them), and nothing else."""
+    """The values of a text that consists only of JSON values in a row (separated by commas or semicolons)."""
     found: list[Any] = []
     at = 0
     while at < len(text):
@@ -236,8 +236,8 @@ def _named(value: Any) -> _Found | None:
 
 
 def _shaped(value: Any, names: Names) -> list[_Found]:
-    """The calls in a JSON value that may be no call at all: of offered tools, in any shape; of others, where the value is a
-    name and arguments and nothing else. Empty when any part of it is something else."""
+    """The calls in a JSON value that may be no call: of offered tools, in any form; of others, if the value is only a
+    name and arguments. Empty if any part of it is something else."""
     while isinstance(value, dict) and len(value) == 1:
         ((key, inner),) = value.items()
         if _plain(key, names) in names and isinstance(inner, dict):
@@ -258,7 +258,7 @@ def _shaped(value: Any, names: Names) -> list[_Found]:
 
 def _pairs(body: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters one by one, `<parameter=KEY>VALUE</parameter>` and the like. A value is text unless its schema says
-    otherwise and it is JSON."""
+    otherwise and it is valid JSON."""
     found: dict[str, Any] = {}
     for key, raw in _PAIR.findall(body):
         text, schema = raw.removeprefix("\n").removesuffix("\n"), schemas.get(key.strip())
@@ -276,7 +276,7 @@ def _all_offered(found: Sequence[_Found], names: Names) -> bool:
 
 
 def _plain(name: str, names: Names) -> str:
-    """A function's name without what models put before and behind it, where that makes it one that was offered."""
+    """A function's name without the decorations that models add, if the plain name is offered."""
     plain = name.strip()
     if plain not in names:
         for row in rules.decorations():
@@ -285,7 +285,7 @@ def _plain(name: str, names: Names) -> str:
 
 
 def _read(raw: str, complete: bool) -> tuple[Any, str | None]:
-    """A JSON value, or None and the reason. `complete`: damage may be repaired."""
+    """A JSON value, or None and the reason. `complete`: damaged JSON may be repaired."""
     text = _unfenced(tidy(raw))
     try:
         return _STRICT.decode(text), None
@@ -297,7 +297,7 @@ def _read(raw: str, complete: bool) -> tuple[Any, str | None]:
 
 
 def _repaired(text: str) -> Any:
-    """What damaged JSON most likely meant (a dict or list with something in it), or None."""
+    """The likely meaning of damaged JSON (a non-empty dict or list), or None."""
     if len(text) > LONGEST_REPAIR or text[:1] not in ("{", "["):
         return None
     import json_repair  # heavier than most replies need
@@ -310,7 +310,8 @@ def _repaired(text: str) -> Any:
 
 
 def _json_end(text: str, begin: int) -> int:
-    """Where the JSON value ends that begins a block, behind its fence if it has one; `begin` without one."""
+    """The end of the JSON value at the start of a block, after its code fence if it has one; `begin` if there is no
+    value."""
     fence = _OPENED_FENCE.match(text, begin)
     at = fence.end() if fence else begin
     try:

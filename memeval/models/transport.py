@@ -1,4 +1,4 @@
-"""Connections as the environment sets them up: proxies, certificates, headers."""
+"""Connection settings from the environment: proxies, certificates, headers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _OPENAI_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy's URL, and `named`: how messages name it, without a user's name or password, with the variable it is from."""
+    """A proxy's URL, and `named`: its name in messages, without user name and password, with the name of its variable."""
 
     url: str
     named: str
 
 
 def proxy_for(base_url: str) -> Proxy | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a URL; never one for this machine itself.
-    Raises UsageError, naming the variable, for what is no HTTP proxy."""
+    """The proxy of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY for a URL; never one for this machine. Raises
+    UsageError that names the variable if the value is not an HTTP proxy."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     if _is_here(host) or proxy_bypass(host):
@@ -60,15 +60,15 @@ def proxy_for(base_url: str) -> Proxy | None:
 
 
 def authorities(base_url: str, proxy: Proxy | None = None) -> ssl.SSLContext | bool:
-    """Which certificates are trusted: the system's, and those that SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE name.
-    True, which reads none, where neither the URL nor the proxy has any. Raises UsageError, naming the variable, where such a
+    """The trusted certificates: the system's, and those in SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE. True,
+    which loads none, if neither the URL nor the proxy uses TLS. Raises UsageError that names the variable if such a
     file cannot be read."""
     if not any(url.startswith("https:") for url in (base_url, proxy.url if proxy else "")):
         return True
     return _authorities(tuple(os.environ.get(variable, "").strip() for variable in AUTHORITIES))
 
 
-@functools.cache  # reading them takes as long as a small run
+@functools.cache  # loading certificates takes as long as a small run
 def _authorities(names: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context()
     for variable, name in zip(AUTHORITIES, names, strict=True):
@@ -84,13 +84,13 @@ def _authorities(names: tuple[str, ...]) -> ssl.SSLContext:
 
 
 UNTRUSTED = "if it is right, set SSL_CERT_FILE to the file (PEM) of the authority that signed it, else check the URL"
-"""What to do about a certificate that is not trusted."""
+"""The remedy for an untrusted certificate."""
 
 
 def headers(base_url: str) -> dict[str, str]:
-    """Headers that are sent to an endpoint besides our own: OpenAI's organisation and project to OpenAI, and to every other
-    server those of MEMEVAL_HEADERS, a JSON object. They may be secret, so they are read from the environment alone. Raises
-    UsageError, without showing a value."""
+    """Additional headers for an endpoint: OpenAI's organisation and project for OpenAI, and those of MEMEVAL_HEADERS, a
+    JSON object, for every other server. They may be secret, so they are read only from the environment. Raises
+    UsageError without showing a value."""
     if base_url in (OPENAI_URL, openai_url()):
         values = {name: next(filter(None, map(os.environ.get, named)), "") for name, named in _OPENAI_HEADERS.items()}
         found = {name: value for name, value in values.items() if value}
@@ -105,7 +105,7 @@ def headers(base_url: str) -> dict[str, str]:
 
 
 def own_headers() -> dict[str, str]:
-    """What MEMEVAL_HEADERS holds. Raises UsageError."""
+    """The headers in MEMEVAL_HEADERS. Raises UsageError."""
     text = os.environ.get(HEADERS, "").strip()
     if not text:
         return {}

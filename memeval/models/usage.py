@@ -1,8 +1,9 @@
-"""Who pays: the ledger that every model call is booked in.
+"""Count usage: the ledger that records every model call.
 
-The engine opens a `Ledger` for each chunk and each question and sets it in `current`; a bound model books into it. A
-context variable carries it through `await` and into worker threads, so questions answered concurrently stay apart. A thread
-that an agent started by itself carries no context variables: there the agent's number finds the method that is running.
+The engine opens a `Ledger` for each chunk and each question and sets it in `current`; a bound model records its calls
+there. A context variable carries it through `await` and into worker threads, so questions that are answered
+concurrently stay separate. A thread that an agent started carries no context variables: there the agent's number finds
+the running method.
 """
 
 from __future__ import annotations
@@ -24,13 +25,12 @@ from memeval.records.verdicts import UNUSABLE
 
 @dataclass
 class Ledger:
-    """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
-    services: what the agent says it spent elsewhere, by role. unusable: replies that are not whole, by finish reason. facts:
-    what the notes of the run must know of the calls. completions: (role, reply) of every call, in order, with its training
-    row where the model records rows. place: of a step of reading: (context id, repeat, chunk id or method). read_back: a
-    reply was not made for this call, but stored before. stopped: the error of a call after which the whole run must stop.
-    closed: its row has been written. answer: the number of the answer, where an agent gives several by itself: its calls are
-    made for each."""
+    """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), failures, and the recorded events.
+    services: what the agent reports as spent elsewhere, by role. unusable: incomplete replies, by finish reason. facts:
+    for the notes of the run. completions: (role, reply) of every call, in order, with its training row if the model
+    records rows. place: of a step of reading: (context id, repeat, chunk id or method). read_back: a reply came from
+    the store. stopped: the error of a call after which the whole run must stop. closed: its row has been written.
+    answer: the number of the answer, if an agent gives several by itself and makes its calls for each."""
 
     phase: str
     calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
@@ -58,7 +58,7 @@ class Ledger:
             self.failures.append(f"{role}: {completion.error}")
 
     def spend(self, tokens: int, usd: float | None, role: str) -> None:
-        """Book a call of a service. A sum of which a part is unknown is unknown."""
+        """Record a call of a service. A sum with an unknown part is unknown."""
         before = self.services.get(role, ServiceRow())
         total = None if usd is None or before.usd is None else before.usd + usd
         self.services[role] = ServiceRow(calls=before.calls + 1, tokens=before.tokens + tokens, usd=total)
@@ -78,9 +78,8 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One method of an agent that has ended, and what it called: a chunk's id, or the method's name (`begin`, `finish`).
-    position: of the fork that it belongs to, None for the agent itself. completions: (role, reply) of every call, in order.
-    """
+    """A finished method of an agent, and its calls: a chunk's id, or the method's name (`begin`, `finish`). position:
+    of its fork, None for the agent itself. completions: (role, reply) of every call, in order."""
 
     context_id: str
     repeat: int
@@ -91,14 +90,14 @@ class Step:
 
 current: ContextVar[Ledger] = ContextVar("memeval_ledger")
 new_agent = itertools.count(1).__next__
-"""A number for the agent of one context and its forks."""
+"""The next number for the agent of one context and its forks."""
 _running: dict[int, tuple[Ledger, ...]] = {}
 
 
 @contextmanager
 def booking(ledger: Ledger, agent: int = 0) -> Iterator[None]:
-    """Book the calls of this block in `ledger`. agent: whose method runs in it, 0 for the harness's own calls. Raises
-    StopRun at its end when one of them had to stop the run, whatever an agent that catches exceptions made of it."""
+    """Record the calls of this block in `ledger`. agent: whose method runs in it, 0 for the harness's own calls. Raises
+    StopRun at its end if one of the calls had to stop the run, even if the agent caught the exception."""
     current.set(ledger)
     _running[agent] = (*_running.get(agent, ()), ledger)
     try:
@@ -113,8 +112,8 @@ def booking(ledger: Ledger, agent: int = 0) -> Iterator[None]:
 
 
 def ledger_of(agent: int) -> Ledger:
-    """The ledger of the caller's context, and where there is none (a thread of the agent's own), or its method has returned
-    since, that of the only method of the agent that is running. Raises RuntimeError where it cannot be known."""
+    """The ledger of the caller's context. If there is none (a thread of the agent's own), or its method has returned,
+    the ledger of the agent's only running method. Raises RuntimeError if it is unknown."""
     found, running = current.get(None), _running.get(agent, ())
     if found is not None and not found.closed:
         return found

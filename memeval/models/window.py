@@ -1,10 +1,10 @@
-"""Whether a prompt fits the model's window, checked before it is sent: some servers cut long prompts without a word.
+"""Check before sending whether a prompt fits in the model's window, because some servers cut long prompts silently.
 
-The window is the role's parameter `context` (tokens, in an agent card's `models:`), else what its server lists, else what
-litellm's table says of a provider's model.
+The window is the role's parameter `context` (tokens, in an agent card's `models:`), else the one that its server lists,
+else the one in litellm's table for a provider's model.
 
-Prompts are counted with o200k_base, contents and tools alone. Hardly any tokenizer needs fewer tokens, so
-what exceeds the window here exceeds it there; what is close to it is left to the server, which knows.
+Prompts are counted with o200k_base, contents and tools only. Hardly any tokenizer needs fewer tokens, so a prompt that
+exceeds the window here exceeds it there; close cases are left to the server.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from memeval.models import prices
 from memeval.models.completion import ModelSpec, Request, text_of
 
 KEY = "context"
-_SPARE = 2  # characters a token; text with fewer is so rare that a prompt below this need not be counted
-_SLICE = 65_536  # characters counted at a time: counting ends where the window ends
+_SPARE = 2  # characters per token; text with fewer is so rare that a shorter prompt need not be counted
+_SLICE = 65_536  # characters counted at a time, so that counting can stop at the end of the window
 
 
 def declared(params: Mapping[str, Any]) -> int | None:
-    """The window that the parameters of a role declare, in tokens. Raises UsageError when it is no such number."""
+    """The window that a role's parameters declare, in tokens. Raises UsageError if it is not a valid number."""
     value = params.get(KEY)
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
@@ -34,26 +34,26 @@ def declared(params: Mapping[str, Any]) -> int | None:
 
 
 def backend(spec: ModelSpec) -> dict[str, Any]:
-    """How a model on this machine is started: `backend:` of a spec, with the role's window unless it names one itself."""
+    """How a local model is started: `backend:` of a spec, with the role's window unless it sets one itself."""
     context = declared(spec.params)
     return {**({} if context is None else {"max_model_len": context}), **spec.backend}
 
 
 def known(spec: ModelSpec, params: Mapping[str, Any] | None = None) -> int | None:
-    """The window of a model as far as its role, its server or the table of litellm says so, in tokens. params: of a call,
-    where they are not the role's alone."""
+    """The window of a model, if its role, its server or litellm's table knows it, in tokens. params: of a call, if they
+    differ from the role's."""
     found = declared(spec.params if params is None else params)
     return found or spec.window or prices.context_window(spec.name, spec.base_url)
 
 
 def room(window: int) -> int:
-    """Tokens of o200k_base that a memory may fill of a window: a quarter, 2,048 at most, is left for the reply, and a tenth
-    and 256 for the question, the instructions and a tokenizer that needs more."""
+    """The part of a window that a memory may fill, in o200k_base tokens: a quarter (at most 2,048) is reserved for the
+    reply, and a tenth and 256 for the question, the instructions and tokenizers that need more tokens."""
     return max(1, int(0.9 * (window - min(2048, window // 4))) - 256)
 
 
 def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
-    """(window or None, the request without `context`, which is no sampling parameter)."""
+    """(window or None, the request without `context`, which is not a sampling parameter)."""
     window = known(spec, request.params)
     if KEY in request.params:
         params = {key: value for key, value in request.params.items() if key != KEY}
@@ -62,7 +62,7 @@ def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
 
 
 async def exceeds(request: Request, window: int) -> bool:
-    """Whether the prompt alone has more tokens than the window. Long ones are counted in a thread."""
+    """Whether the prompt alone has more tokens than the window. Long prompts are counted in a thread."""
     if sum(map(len, _texts(request))) <= _SPARE * window:
         return False
     return await asyncio.to_thread(_count_exceeds, request, window)

@@ -1,1 +1,1 @@
-"""The typed rows of a run folder and of a memory folder: read and written here and nowhere else."""
+"""The typed rows of run and memory folders. Only this package reads and writes them."""

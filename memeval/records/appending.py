@@ -1,4 +1,4 @@
-"""Files of rows that grow: open for appending by one process at a time, which holds the folder's lock."""
+"""Row files that are open for appending. The process that holds the folder's lock is the only writer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LOCK = ".lock"
 class Appending:
     """The row files of one folder. Each row is one `write()`. Files are synced to disk once a second and at the end.
 
-    files: type of row -> file that it goes to. Raises UsageError where the folder cannot be written; `held` is False, and
-    nothing is opened, where another process holds the lock.
+    files: type of row -> its file. Raises UsageError if the folder cannot be written. If another process holds the
+    lock, `held` is False and nothing is opened.
     """
 
     def __init__(self, folder: Path, files: Mapping[type, Path]) -> None:
@@ -36,7 +36,7 @@ class Appending:
             raise UsageError(f"{folder}: cannot be written ({error.strerror}); use --runs-dir") from None
         if self._lock is None:
             return
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="memeval-sync")  # a slow disk must not hold up the calls
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="memeval-sync")  # a slow disk must not delay the calls
         try:
             for file in dict.fromkeys(files.values()):
                 cut_torn_line(file)
@@ -52,7 +52,7 @@ class Appending:
         return self._lock is not None
 
     def append(self, row: object) -> None:
-        """Raises UsageError where the disk does not take the row: half a line is cut when the folder is opened again."""
+        """Append a row. Raises UsageError if the write fails; half a line is cut when the folder is opened again."""
         path = self._paths[type(row)]
         data = encode(row) + b"\n"
         try:
@@ -65,13 +65,13 @@ class Appending:
             self._sync()
 
     def replace(self, path: Path, rows: Iterable[object]) -> None:
-        """Have other rows in a file, all of them or none, and go on behind them."""
-        self._disk.submit(os.close, self._files.pop(path)).result()  # behind the syncs of the same file
+        """Replace all rows of a file, or none, and append after them from now on."""
+        self._disk.submit(os.close, self._files.pop(path)).result()  # after the pending syncs of the same file
         write_rows(path, rows)
         self._files[path] = _appending(path)
 
     def close(self) -> None:
-        """Have everything on the disk and let other processes write."""
+        """Sync everything to disk, and let other processes write."""
         if self._lock is None:
             return
         self._sync()

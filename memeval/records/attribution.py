@@ -1,4 +1,4 @@
-"""scores/attribution.json: where wrong answers were lost, by what the reader answers again (`memeval attribute`)."""
+"""scores/attribution.json: where wrong answers were lost, found by asking the reader again (`memeval attribute`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from memeval.records.rows import Usage
 
 
 class AttributedAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One wrong answer. where: `read`, `write`, `recall`, `recall-or-write` (the whole memory exceeds the reader's window),
-    `not recalled` (nothing says what the memory held), `n/a` (the data have no evidence) or `failed` (no reply).
-    with_evidence, with_memory: what the reader says to the gold evidence, and to the whole memory; None where it was not
-    asked."""
+    """One wrong answer. where: `read`, `write`, `recall`, `recall-or-write` (the whole memory exceeds the reader's
+    window), `not recalled` (it is unknown what the memory held), `n/a` (the data have no evidence) or `failed` (no
+    reply). with_evidence, with_memory: the reader's answers with the gold evidence, and with the whole memory; None if
+    it was not asked."""
 
     question_id: str
     repeat: int = 0
@@ -27,9 +27,9 @@ class AttributedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attribution(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one run. wrong: all its wrong answers; answers: those that were attributed (`--limit`), with their counts by class.
-    memory: how the text of the memories was had, `operations` or `replay`, else why it was not. scorer: who says what is
-    right. calls: logical; requests: sent by the last command; tokens: of all calls."""
+    """The attribution of one run. wrong: number of its wrong answers; answers: those that were attributed (`--limit`),
+    with counts by class. memory: the source of the memories' texts, `operations` or `replay`, else why there is none.
+    scorer: decides what is right. calls: logical; requests: sent by the last command; tokens: of all calls."""
 
     reader: str
     scorer: str

@@ -1,4 +1,4 @@
-"""A mean over questions as it is written and printed: with n, its interval and the rule by which it was made."""
+"""A mean over questions as it is stored and printed: with n, its interval and the rule of the interval."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from memeval.stats import average_repeats, interval
 
 
 class Average(msgspec.Struct, frozen=True, kw_only=True):
-    """A mean with its 95 % interval, as fractions; None without a question. n: questions, in `clusters`. rule: how the
-    interval was made. within_stream: too few clusters to speak of other streams."""
+    """A mean with its 95 % interval, as fractions; None without questions. n: questions, in `clusters`. rule: how the
+    interval was computed. within_stream: too few clusters to generalise to other streams."""
 
     value: float | None = None
     low: float | None = None
@@ -30,8 +30,8 @@ class MetricAverage(Average, frozen=True, kw_only=True):
 
 
 def average(scores: Iterable[ScoreRow], questions: Mapping[str, QuestionRow], metric: str) -> Average:
-    """A metric over the scores that have it: the repeats of a question are averaged first, and the interval is over
-    clusters of questions."""
+    """The average of a metric over the scores that have it: a question's repeats are averaged first, and the interval
+    resamples clusters of questions."""
     values = average_repeats((row.question_id, row.metrics.get(metric)) for row in scores)
     return of_values(values, questions)
 
@@ -53,15 +53,14 @@ def of_values(values: Mapping[str, float], questions: Mapping[str, QuestionRow])
 
 
 def bounds(scores: Iterable[ScoreRow], metric: str) -> tuple[float, float] | None:
-    """The mean of a metric over the samples that have it, were those that failed all wrong, and were they all right; None
-    where none failed."""
+    """The mean of a metric with all failed samples wrong, and with all of them right; None if no sample failed."""
     counted = [row for row in scores if metric in row.metrics]
     failed, total = sum(row.verdict == "failed" for row in counted), sum(row.metrics[metric] for row in counted)
     return (total / len(counted), (total + failed) / len(counted)) if failed else None
 
 
 def plain(found: Average) -> Average:
-    """The average alone, of a record that is more."""
+    """The plain `Average` of a record of a subclass."""
     return Average(**{name: getattr(found, name) for name in Average.__struct_fields__})
 
 

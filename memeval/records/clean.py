@@ -1,7 +1,8 @@
-"""The boundary to msgspec: whatever models, servers and data sets send becomes text and numbers that JSON can hold.
+"""Clean data before they enter msgspec: whatever models, servers and data sets send becomes text and numbers that JSON
+can hold.
 
-Lone surrogates become `?`, numbers that are not finite (or have no JSON number) become null, what lies deeper than DEEPEST
-is left out, and an object of another program's class becomes its text.
+Lone surrogates become `?`, numbers that are not finite (or have no JSON form) become null, values nested deeper than
+DEEPEST are left out, and objects of other classes become their text.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import Any
 import msgspec
 
 DEEPEST = 60
-"""Levels of nesting that are kept."""
+"""Most levels of nesting that are kept."""
 
 _LARGEST = 10**4299
-"""Integers of more digits are neither written nor read by Python (sys.set_int_max_str_digits)."""
+"""Python neither writes nor reads integers with more digits (sys.set_int_max_str_digits)."""
 _encode = msgspec.json.Encoder().encode
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8 of a row or of plain data. Clean values, which are nearly all, are encoded as they are."""
+    """Encode a row or plain data as compact UTF-8 JSON. Clean values, which are nearly all, are encoded directly."""
     try:
         return _encode(value)
     except (UnicodeEncodeError, RecursionError, TypeError, ValueError, OverflowError):
@@ -29,7 +30,7 @@ def encode(value: Any) -> bytes:
 
 
 def lost_numbers(value: Any) -> int:
-    """How many numbers of plain data become null, because JSON cannot hold them."""
+    """The number of numbers in plain data that become null because JSON cannot hold them."""
     if value is None or isinstance(value, (str, bytes, bytearray, memoryview)):
         return 0
     if isinstance(value, float):
@@ -44,7 +45,7 @@ def lost_numbers(value: Any) -> int:
 
 
 def clean(value: Any, depth: int = 0) -> Any:
-    """The same with everything replaced that JSON cannot hold. Typed rows stay rows."""
+    """Replace everything that JSON cannot hold. Typed rows stay rows."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Files of rows, one JSON object a line, and whole files that are replaced at once."""
+"""Read and write files of rows (one JSON object per line), and files that are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from memeval.records.clean import encode
 T = TypeVar("T")
 
 BLOCK = 65536
-"""Bytes that are read at once while the end of the last whole line is looked for."""
+"""Bytes per read in the search for the end of the last complete line."""
 
 
 def read_rows(path: Path, kind: type[T], fix: str = "remove it, or start anew with --fresh") -> Iterator[T]:
-    """The complete lines of a file as rows of one kind; a torn last line is left out. Raises UsageError, with the line and
-    what to do, for what is no such row."""
+    """The complete lines of a file as rows of one kind; an incomplete last line is left out. Raises UsageError, with
+    the line and the fix, for a line that is no such row."""
     if not path.is_file():
         return
     decode = msgspec.json.Decoder(kind).decode
@@ -35,8 +35,8 @@ def read_rows(path: Path, kind: type[T], fix: str = "remove it, or start anew wi
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:
-    """A file that holds one record, or None where there is none or it is damaged (it is written whole, so that is another
-    program's)."""
+    """The record in a file; None if the file is missing or damaged. memeval replaces such a file as a whole, so another
+    program has damaged it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
@@ -44,22 +44,22 @@ def read_record(path: Path, kind: type[T]) -> T | None:
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file can be read as JSON, of whatever kind."""
+    """Whether a file contains valid JSON of any type."""
     return read_record(path, msgspec.Raw) is not None
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
-    """A file of rows, whole or not at all."""
+    """Write a file of rows atomically."""
     write_whole(path, b"".join(encode(row) + b"\n" for row in rows))
 
 
 def write_record(path: Path, record: Any) -> None:
-    """A file that holds one record, whole or not at all, indented for people."""
+    """Write a file with one record atomically, indented for people."""
     write_whole(path, msgspec.json.format(encode(record), indent=1) + b"\n")
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Raises UsageError where the disk does not take it; what was there is left as it was."""
+    """Write a file atomically. Raises UsageError if the write fails; the old content then stays."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def unwritable(path: Path, error: OSError) -> UsageError:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut what follows the last newline: the line that a killed process did not finish."""
+    """Cut everything after the last newline: the line that a killed process did not finish."""
     if not path.is_file():
         return
     with path.open("rb+") as file:

@@ -1,8 +1,8 @@
-"""A run folder: the answers given from a memory, and what follows from them, in typed rows.
+"""A run folder: the answers given from a memory, and the results, in typed rows.
 
     manifest.json  questions.jsonl  samples.jsonl  texts.jsonl  events.jsonl  calls.sqlite  scores/  summary.json
 
-The manifest names the memory that was read (memory.py). One process at a time writes a folder; all may read.
+The manifest names the memory (memory.py). One process at a time writes a folder; any process may read it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FILES: Mapping[type, str] = {
     TextRow: "texts.jsonl",
     **dict.fromkeys(get_args(EventRow), "events.jsonl"),
 }
-"""Type of row -> file that a run adds it to."""
+"""Type of row -> the file that a run appends it to."""
 
 ATTRIBUTION = "scores/attribution.json"
 TASK = "task"
@@ -50,7 +50,8 @@ TASK = "task"
 
 
 class RunFolder:
-    """The rows of one run, read anew at each call. Raises UsageError, with file and line, where a row is damaged."""
+    """The rows of one run; every call reads the files again. Raises UsageError, with file and line, if a row is
+    damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,7 +65,7 @@ class RunFolder:
         return self.path / CALLS
 
     def questions(self) -> dict[str, QuestionRow]:
-        """question id -> its row, the last that was written."""
+        """question id -> its last row."""
         return {row.question_id: row for row in read_rows(self.file(QuestionRow), QuestionRow)}
 
     def samples(self) -> list[SampleRow]:
@@ -86,11 +87,12 @@ class RunFolder:
 
     @property
     def has_texts(self) -> bool:
-        """False of a baseline."""
+        """Whether the folder has texts; a baseline has none."""
         return self.file(TextRow).is_file()
 
     def judges(self) -> list[str]:
-        """The judges that have scored the run, by name of their scores file (killed between its two files: neither)."""
+        """The judges that have scored the run, by the name of their scores file. A judge whose two files are not both
+        there (memeval was killed) is left out."""
         names = sorted(path.stem for path in (self.path / "scores").glob("judge-*.jsonl"))
         return [name for name in names if (self.path / "scores" / f"{name}.json").is_file()]
 
@@ -107,7 +109,7 @@ class RunFolder:
         return read_record(self.path / "manifest.json", Manifest)
 
     def known_manifest(self) -> Manifest:
-        """Raises UsageError where this is no run folder."""
+        """The manifest. Raises UsageError if this is not a run folder."""
         found = self.manifest()
         if found is None:
             file = self.path / "manifest.json"
@@ -123,15 +125,15 @@ class RunFolder:
 
     @property
     def memory(self) -> MemoryFolder | None:
-        """None of a control, which reads nothing, and where there is no run yet."""
+        """The memory folder; None for a control, which reads nothing, and if there is no run yet."""
         manifest = self.manifest()
         if manifest is None or manifest.memory is None:
             return None
         return MemoryFolder((self.path / manifest.memory).resolve())
 
     def operations(self, questions: Collection[QuestionRow], repeats: Collection[int]) -> list[OperationRow]:
-        """The steps that made the memories that these questions were asked of. The memory may hold more: other runs that
-        share it may have asked more questions, at later positions, in more repeats."""
+        """The steps that built the memories of these questions. The memory may hold more steps: other runs that share
+        it may have asked more questions, at later positions, in more repeats."""
         if self.memory is None:
             return []
         places: dict[str, set[int | None]] = {}
@@ -144,9 +146,8 @@ class RunFolder:
         ]
 
     def finished(self) -> set[Key]:
-        """The samples that are whole: with an answer, their question row, all texts that they name and the memory that they
-        were asked of. (After a power cut some files may have reached the disk and others not; what is missing is made again
-        from stored replies.)"""
+        """The complete samples: with an answer, their question row, all their texts, and their memory. (After a power
+        cut only some of the files may have reached the disk; missing rows are made again from stored replies.)"""
         manifest, memory, questions = self.manifest(), self.memory, self.questions()
         texts = set(self.texts())
         built = Built(memory).finished() if memory else set()
@@ -159,11 +160,11 @@ class RunFolder:
                 found.add(row.key)
         return found
 
-    # -- files that follow from the rows: written whole, so that no lock is needed --------------------------------------
+    # -- files that follow from the rows: written atomically, so no lock is needed --------------------------------------
 
     @property
     def writable(self) -> bool:
-        """False also where the file system is mounted for reading only."""
+        """Whether the folder can be written; False also on a read-only file system."""
         return os.access(self.path, os.W_OK)
 
     def write_scores(self, rows: Iterable[ScoreRow], scorer: str = TASK) -> None:
@@ -182,14 +183,14 @@ class RunFolder:
         write_record(self.path / "summary.json", summary)
 
     def remove(self) -> None:
-        """Delete the answers, not the memory. Raises UsageError when another process is writing them."""
+        """Delete the answers but not the memory. Raises UsageError if another process is writing them."""
         if self.path.is_dir():
             _opened(self.path, {}).close()
             remove_folder(self.path)
 
 
 class RunWriter:
-    """A run folder that is open for writing. Raises UsageError where another process is writing it."""
+    """A run folder that is open for writing. Raises UsageError if another process is writing it."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -197,7 +198,7 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         folder = self.folder
         self._files = _opened(folder.path, {kind: folder.file(kind) for kind in FILES})
-        try:  # what is known already is not written again: a resumed run repeats only what it must compute again
+        try:  # known rows are not written again, for a resumed run emits some rows a second time
             self._texts = set(folder.texts())
             self._questions = {row.question_id: row.digest for row in folder.questions().values()}
         except BaseException:
@@ -209,8 +210,8 @@ class RunWriter:
         self._files.close()
 
     def append(self, row: AnyRow) -> None:
-        """Keep a row. Texts and questions that are known already are dropped. Raises UsageError where the disk does not
-        take it."""
+        """Append a row; texts and questions that the folder has already are skipped. Raises UsageError if the write
+        fails."""
         if isinstance(row, TextRow):
             if row.sha in self._texts:
                 return
@@ -222,12 +223,12 @@ class RunWriter:
         self._files.append(row)
 
     def keep_samples(self, kept: Iterable[SampleRow]) -> None:
-        """Replace the samples at once: those that are left out are to be tried again."""
+        """Replace all samples at once; the samples left out will be tried again."""
         self._files.replace(self.folder.file(SampleRow), kept)
 
 
 def _opened(path: Path, files: Mapping[type, Path]) -> Appending:
-    """The files of a run, held by this process. Raises UsageError where another one is writing them."""
+    """Open the files of a run for this process. Raises UsageError if another process is writing them."""
     found = Appending(path, files)
     if not found.held:
         raise UsageError(f"{path}: another memeval process is writing this run; wait for it or stop it")
@@ -235,7 +236,7 @@ def _opened(path: Path, files: Mapping[type, Path]) -> Appending:
 
 
 def readers(memory: Path) -> Iterator[Path]:
-    """The run folders, of the same RUNS, whose manifest names a memory."""
+    """The run folders under the same RUNS folder whose manifest names this memory."""
     for path in sorted(memory.parent.parent.parent.glob("*/*/manifest.json")):
         read = RunFolder(path.parent).memory
         if read is not None and read.path == memory.resolve():
@@ -243,7 +244,7 @@ def readers(memory: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder, at once as others see it. Raises UsageError where it cannot be renamed."""
+    """Delete a folder, atomically for other processes. Raises UsageError if it cannot be renamed."""
     aside = path.with_name(f".{path.name}.removed")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -254,8 +255,7 @@ def remove_folder(path: Path) -> None:
 
 
 def belongs(step: OperationRow, places: set[int | None]) -> bool:
-    """Whether a step was made for one of these places of its stream: one on the way to the last of them, or one of a
-    fork."""
+    """Whether a step was made for one of these positions: on the way to the last of them, or in a fork."""
     if step.position is not None or step.chunk == FINISH:
         return step.position in places
     furthest = max((place for place in places if place is not None), default=0)
@@ -268,6 +268,6 @@ def text_sha(text: str) -> str:
 
 
 def folder_name(name: str) -> str:
-    """A name as part of a path: letters, digits and `@._-` only, never a dot alone."""
+    """Reduce a name to a safe part of a path: letters, digits and `@._-` only, never a single dot."""
     safe = "".join(char if char.isalnum() or char in "@._-" else "_" for char in name)
     return safe.strip(".") or "unnamed"

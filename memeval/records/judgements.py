@@ -1,4 +1,4 @@
-"""scores/judge-....json: who judged a run, by what, at what price, and how far that judge can be trusted."""
+"""scores/judge-....json: which judge scored a run, by which rules, at what price, and how reliable that judge is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memeval.records.rows import Usage
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """An estimate with its 95 % limits, from `n` answers (0: taken as known)."""
+    """An estimate with its 95 % limits, from `n` answers (0: assumed to be known)."""
 
     value: float
     low: float
@@ -18,8 +18,8 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class JudgeErrors(msgspec.Struct, frozen=True):
-    """How a judge errs. share: of right answers among those judged. A rate is None where no answer shows it, kappa where
-    all answers have one label."""
+    """The error rates of a judge. share: of right answers among those judged. A rate is None if no answer shows it;
+    kappa is None if all answers have the same label."""
 
     n: int
     share: float
@@ -30,8 +30,8 @@ class JudgeErrors(msgspec.Struct, frozen=True):
 
 
 class CalibrationFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a calibration that goes with a judged run. source: its file; items: answers in it, of which the judge gave
-    up on `failed`; answerable: its errors without the answers to unanswerable questions."""
+    """The part of a calibration that is stored with a judged run. source: its file; items: answers in it, of which the
+    judge gave up on `failed`; answerable: its errors without unanswerable questions."""
 
     source: str
     sha256: str
@@ -41,8 +41,8 @@ class CalibrationFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JudgeHeader(JudgeFacts, frozen=True, kw_only=True):
-    """Of one scores file. calls: logical, cached ones included; requests: sent by the last judging; tokens: of all calls;
-    served: name under which the server says that it answered -> calls."""
+    """The facts of one scores file. calls: logical, including cached ones; requests: sent by the last judging; tokens:
+    of all calls; served: model name that the server reported -> calls."""
 
     scorer: str
     base_url: str | None = None

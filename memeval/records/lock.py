@@ -1,4 +1,4 @@
-"""A lock on a file that the system drops with the process, where the system has one."""
+"""A file lock that the operating system releases with the process, if the system has locks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-"""What the system says where another process holds the lock; anything else means that it has no locks here."""
+"""Errors that mean that another process holds the lock; any other error means that the file system has no locks."""
 
 _warned = False
 
 
 def lock(path: Path) -> int | None:
-    """A descriptor that holds the lock until it is closed, or None where another process holds it. Raises OSError where the
-    file cannot be opened.
+    """A descriptor that holds the lock until it is closed, or None if another process holds the lock. Raises OSError if
+    the file cannot be opened.
 
-    Where neither Unix nor Windows locks work (NFS without lockd, Lustre without flock), one line says so and the lock counts
-    as held: then the user is the one who must not start two processes on one folder.
+    If neither Unix nor Windows locks work (NFS without lockd, Lustre without flock), one line says so and the lock
+    counts as held: the user must not start two processes on one folder.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -1,4 +1,4 @@
-"""manifest.json: what a number rests on. No key is ever in it."""
+"""manifest.json: everything that a number depends on. It never contains a key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Typed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A judge and its rules. own_prompt: by a prompt file of the user's. related: roles whose model is of its family."""
+    """A judge and its rules. own_prompt: from a prompt file of the user. related: roles whose model is of the judge's
+    family."""
 
     judge: str
     family: str
@@ -29,17 +30,17 @@ class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentFiles(msgspec.Struct, frozen=True):
-    """Source files of an agent that are not as its identity has them. changed: while a run went on; missed: imported from
-    beside it, and not part of its identity."""
+    """Source files of an agent that differ from its identity. changed: during a run; missed: imported from beside it,
+    but not part of its identity."""
 
     changed: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that made stored replies of a role, as it was when a run started. url: where it is; since: the day on which
-    it was first used. ids: the model's name where the server lists it, else all that it lists; root: where it says the
-    weights are from; window: of the model, in tokens."""
+    """A server that made stored replies of a role, as it was when a run started. url: its URL; since: the day of its
+    first use. ids: the model's name if the server lists it, else all listed names; root: the origin of the weights as
+    the server reports it; window: of the model, in tokens."""
 
     url: str
     since: str = ""
@@ -49,16 +50,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a number rests on.
+    """Everything that a number depends on.
 
-    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare. label: a name that
-    people gave it. started, finished: Unix times at which memeval last began to fill the folder, and last wrote its
-    summary (earlier: it was killed, or is at work). memory: the folder of the memory that the answers were given from,
-    relative to the run's; None for a control. agent: the card's name; track: who answers. source: of the task. judge: the
-    family of judge prompts that the task is published by. models: role -> name. questions: asked at most so far.
-    shadowed: cards that the run's cards hide. trained_on: what is known of the training data of its models. origins: role
-    -> the servers that made its stored replies; served: role -> names under which they said that they answered; adapted:
-    what they wanted sent otherwise. agent_files: source files of the agent that are not as the identity has them.
+    identity: everything that the run's `hash` covers (RunSpec.identity), for people to read and compare. label: a name
+    for people. started, finished: Unix times at which memeval last started to fill the folder, and last wrote its
+    summary (if that is earlier, memeval was killed or is still running). memory: the folder of the memory, relative to
+    the run's; None for a control. agent: the card's name; track: reader or native. source: of the task. judge: the
+    family of judge prompts that the task was published with. models: role -> name. questions: most questions asked so
+    far. shadowed: cards that the run's cards hide. trained_on: known training data of its models. origins: role -> the
+    servers that made its stored replies; served: role -> model names that they reported; adapted: what was changed in
+    requests because a server refused them. agent_files: source files of the agent that differ from the identity.
     """
 
     format: int
@@ -93,10 +94,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose memory a folder holds.
+    """The manifest of a memory folder.
 
-    identity: all that the `memory_hash` covers (RunSpec.ingest_identity). created: Unix time. models: role -> name.
-    replayable: whether the memory follows from the stored replies. origins: role -> the servers that made these.
+    identity: everything that the `memory_hash` covers (RunSpec.ingest_identity). created: Unix time. models: role ->
+    name. replayable: whether the memory follows from the stored replies. origins: role -> the servers that made them.
     """
 
     format: int

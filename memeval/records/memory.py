@@ -1,10 +1,10 @@
-"""A memory folder: what an agent did while it read, and the replies that it got. Runs that differ only in how the memory is
-read and answered from share it.
+"""A memory folder: the steps of an agent while it read, and the replies that it got. Runs that differ only in how the
+memory is read and answered from share it.
 
     manifest.json  operations.jsonl  calls.sqlite
 
-It only grows. An agent's memory is made again by running it on the stored replies. One process builds a memory at a time;
-others may read it meanwhile.
+The folder only grows. Running the agent on the stored replies rebuilds its memory. One process builds a memory at a
+time; others may read it meanwhile.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ BuiltAt = tuple[str, str, int, int | None]
 """(context id, digest of the context, repeat, position): the memory of a prefix of a stream"""
 
 MEMORIES = "memories"
-"""Folder beside the runs of a task that holds their memories."""
+"""The folder, beside the runs of a task, that holds their memories."""
 CALLS = "calls.sqlite"
-"""File of a run or memory folder: the replies of models."""
+"""The file of stored replies in a run or memory folder."""
 _FIX = "delete the file: its steps are made again from stored replies"
 POLL = 0.1
-"""Seconds between two looks at what another process has built."""
+"""Seconds between two checks of what another process has built."""
 
 
 class MemoryFolder:
-    """The rows of one memory, read anew at each call. Raises UsageError, with file and line, where a row is damaged."""
+    """The rows of one memory; every call reads the files again. Raises UsageError, with file and line, if a row is
+    damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,7 +55,7 @@ class MemoryFolder:
         return read_record(self.path / "manifest.json", MemoryManifest)
 
     def add_origins(self, manifest: MemoryManifest) -> None:
-        """Write the manifest where there is none, and add its origins to one that is there."""
+        """Write the manifest if it is missing; otherwise add the origins to the existing one."""
         before = self.manifest() or manifest
         origins = {
             role: tuple(dict.fromkeys((*before.origins.get(role, ()), *manifest.origins.get(role, ()))))
@@ -65,10 +66,11 @@ class MemoryFolder:
             write_record(self.path / "manifest.json", found)
 
     def operations(self, digests: Mapping[str, str] | None = None) -> list[OperationRow]:
-        """The steps of reading, in the order in which they were first made; of each the last attempt.
+        """The steps of reading, in the order in which they were first made; only the last attempt of each.
 
-        digests: context id -> its digest, for the steps of reading these contexts; None for all contexts, as they were when
-        they were read last."""
+        digests: context id -> digest, to select the steps of reading these contexts; None for all contexts, as they
+        were last read.
+        """
         rows = list(read_rows(self.operations_file, OperationRow, _FIX))
         if digests is None:
             digests = {row.context_id: row.digest for row in rows}
@@ -76,7 +78,7 @@ class MemoryFolder:
 
 
 class _Mark(msgspec.Struct):
-    """The part of an operation row that says what was read."""
+    """The part of an operation row that identifies the prefix that was read."""
 
     context_id: str
     repeat: int
@@ -86,7 +88,7 @@ class _Mark(msgspec.Struct):
 
 
 class Built:
-    """What of a memory is built, while another process may be building it: each look reads only the new lines."""
+    """The finished part of a memory that another process may be building: each check reads only the new lines."""
 
     def __init__(self, folder: MemoryFolder) -> None:
         self._file = folder.operations_file
@@ -96,12 +98,12 @@ class Built:
         self._read: set[tuple[str, str, int]] = set()
 
     def finished(self) -> set[BuiltAt]:
-        """The prefixes that were read to their end."""
+        """The prefixes that have been read completely."""
         self._look()
         return self._finished
 
     def through(self, wanted: set[BuiltAt]) -> bool:
-        """Whether these prefixes were read, and every question that was asked of their streams has its recall."""
+        """Whether these prefixes have been read, and every question on their streams has its recall."""
         self._look()
         return wanted <= self._finished and {mark[:3] for mark in wanted} <= self._read
 
@@ -111,13 +113,13 @@ class Built:
         with self._file.open("rb") as file:
             file.seek(self._offset)
             lines = file.read()
-        lines = lines[: lines.rfind(b"\n") + 1]  # the last line may be half written
+        lines = lines[: lines.rfind(b"\n") + 1]  # the last line may be incomplete
         self._offset += len(lines)
         for line in lines.splitlines():
             try:
                 mark = self._decode(line)
             except msgspec.MsgspecError:
-                continue  # operations() names the damaged line
+                continue  # operations() reports the damaged line
             if mark.chunk == FINISH:
                 self._finished.add((mark.context_id, mark.digest, mark.repeat, mark.position))
             elif mark.chunk == READ:
@@ -125,10 +127,12 @@ class Built:
 
 
 class MemoryWriter:
-    """This process's part in building one memory: it adds steps while it holds the folder's lock. The lock is taken when
-    something is missing that no other process is building, and let go when all readings have ended, or by `release`.
+    """This process's share in building one memory: it appends steps while it holds the folder's lock. It takes the lock
+    when something is missing that no other process is building, and gives it up when all readings have ended, or in
+    `release`.
 
-    readings: to come (a context in one repeat). differing: steps that came out otherwise than the folder has them.
+    readings: number of readings to come (a context in one repeat). differing: number of steps whose outcome differs
+    from the folder's.
     """
 
     def __init__(self, folder: MemoryFolder, manifest: MemoryManifest, readings: int = 0) -> None:
@@ -146,19 +150,23 @@ class MemoryWriter:
         return self._file is not None
 
     def take(self) -> bool:
-        """Take the lock if it is free; then rows are appended. Raises UsageError where the folder cannot be written."""
+        """Take the lock if it is free. Raises UsageError if the folder cannot be written."""
         if self._file is None:
             file = Appending(self.folder.path, {OperationRow: self.folder.operations_file})
             if not file.held:
                 return False
-            self.folder.add_origins(self._manifest)
-            self._known = self._read()
+            try:
+                self.folder.add_origins(self._manifest)
+                self._known = self._read()
+            except BaseException:
+                file.close()
+                raise
             self._file = file
         return True
 
     async def wait(self, wanted: set[BuiltAt]) -> None:
-        """Return when these prefixes of a stream are built, or this process may build them. What is built need not be built
-        here where it follows from stored replies: the agent is run on those."""
+        """Wait until these prefixes of a stream are built, or this process may build them. If the memory follows from
+        stored replies, finished prefixes are not built again here: the agent runs on the stored replies."""
         while not self.held:
             if (self._manifest.replayable and self._built.through(wanted)) or self.take():
                 return
@@ -178,8 +186,8 @@ class MemoryWriter:
         return {(*row.key, row.digest): (row.attempt, _content(row)) for row in rows}
 
     def append(self, row: OperationRow) -> None:
-        """Keep a step. A step that came out as before leaves no second row; another outcome is a further attempt. Without
-        the lock nothing is kept: the step was made from the stored replies of the process that has kept it."""
+        """Append a step. A step with the same outcome as before is not written again; another outcome is a new attempt.
+        Without the lock nothing is written, because the step came from the stored replies of the process that wrote it."""
         if self._known is None:
             self._known = self._read()
         key, content = (*row.key, row.digest), _content(row)
@@ -198,27 +206,27 @@ class MemoryWriter:
 
 
 def _content(row: OperationRow) -> int:
-    """A hash of all that a step did. Not of `rebuilt`: which position is read by the agent itself, and which by an agent
-    that is built anew, depends on what else is asked."""
+    """A hash of everything that a step did, except `rebuilt`: which positions the agent reads itself, and which an
+    agent that is built anew, depends on the other questions."""
     return hash(encode(msgspec.structs.replace(row, attempt=0, rebuilt="")))
 
 
 def generations(first: Path) -> list[Path]:
-    """The memory folders of one identity, oldest first: NAME, NAME.2, NAME.3 ... that are there."""
+    """The existing memory folders of one identity, oldest first: NAME, NAME.2, NAME.3 ..."""
     tails = (path.name[len(first.name) + 1 :] for path in first.parent.glob(f"{glob.escape(first.name)}.*"))
     later = sorted(int(tail) for tail in tails if tail.isdecimal())
     return [path for path in (first, *(_generation(first, number) for number in later)) if path.is_dir()]
 
 
 def next_generation(first: Path) -> Path:
-    """The folder of the next memory of this identity, which is not there yet."""
+    """The folder of the next memory of this identity; it does not exist yet."""
     known = generations(first)
     number = int(known[-1].name[len(first.name) + 1 :] or 1) + 1 if known else 1
     return _generation(first, number)
 
 
 def new_generation(first: Path) -> Path:
-    """Make the folder of the next memory of this identity. No other process gets the same."""
+    """Create the folder of the next memory of this identity. No other process gets the same folder."""
     while True:
         path = next_generation(first)
         with contextlib.suppress(FileExistsError):

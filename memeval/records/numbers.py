@@ -1,6 +1,6 @@
-"""How numbers are written where people read them: in tables, lines and notes. What is not known is `-`.
+"""Format numbers for tables, lines and notes. An unknown number is `-`.
 
-Scores are fractions and shown in percent, differences of them in points.
+Scores are fractions and are shown in percent; differences of scores in points.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def count(tokens: float | None) -> str:
 
 
 def amount(value: float) -> str:
-    """Of any unit: whole from 100 on, else three digits that say something."""
+    """A number of any unit: without decimals from 100 on, else with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def money(usd: float | None) -> str:
-    """USD with three digits that say something, two behind the point from 10 on."""
+    """USD with three significant digits, from 10 on with two decimals."""
     if usd is None:
         return "-"
     return f"{usd:,.2f}" if usd >= 10 else f"{usd:.3g}" if usd >= 0.001 or not usd else f"{usd:.1e}"

@@ -1,6 +1,6 @@
-"""One line of each file of a run folder or a memory folder, as frozen data.
+"""The rows of run and memory folders: one frozen record type for each kind of line.
 
-Unknown fields are ignored when a row is read, so that a later version can add some; a field that may be absent has a
+Unknown fields are ignored when a row is read, so that later versions can add fields; a field that may be absent has a
 default.
 """
 
@@ -15,10 +15,9 @@ from msgspec.structs import astuple
 from memeval.task import Evidence, Question
 
 FINISH, READ = "finish", "read"
-"""`chunk` of the rows that end a reading: of the prefix up to a position; of a context, once all that was asked of it has
-its recall."""
+"""The `chunk` of rows that end a reading: of the prefix up to a position; of a context, after all its recalls."""
 UNANSWERABLE = "unanswerable"
-"""The kind under which questions without an answer are reported."""
+"""The kind that unanswerable questions are reported as."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -48,14 +47,14 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuestionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """questions.jsonl: a question with its golds, and facts of its stream. With it a run can be scored, shown and compared
-    where the data set is not at hand.
+    """questions.jsonl: a question with its golds, and facts of its stream. With this row a run can be scored, shown and
+    compared without the data set.
 
-    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished sample
-    is used again only while it agrees. stream: the digest of the units alone, as operation rows have it. Sizes are in tokens
-    of the task's tokenizer. prefix_chunks: chunks of the visible prefix, the last `own_chunks` (0 or 1) of which end where
-    the prefix ends and are no chunk of the whole stream. lost: numbers of `meta` that JSON cannot hold, written as null.
-    rank: its place in the order of the task, from 0, by which `--limit` takes the first.
+    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished
+    sample is reused only if it agrees. stream: the digest of the units alone, as in operation rows. Sizes are in tokens
+    of the task's tokenizer. prefix_chunks: chunks of the visible prefix; the last `own_chunks` (0 or 1) of them end
+    where the prefix ends and are no chunks of the whole stream. lost: numbers of `meta` that JSON cannot hold, written
+    as null. rank: its place in the order of the task, from 0; `--limit` selects by rank.
     """
 
     question_id: str
@@ -83,16 +82,16 @@ class QuestionRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> int | None:
-        """The position as operation rows have it: None also where a number says the end of the stream."""
+        """The position as operation rows record it: None also if the position is the end of the stream."""
         return None if self.position == self.stream_units else self.position
 
     @property
     def reported_kind(self) -> str:
-        """The kind that results are given by: questions without an answer are one kind."""
+        """The kind in results: all unanswerable questions are one kind."""
         return self.kind if self.answerable else UNANSWERABLE
 
     def question(self) -> Question:
-        """The question as metrics and judges take it."""
+        """The question in the form that metrics and judges take."""
         return Question(
             id=self.question_id,
             text=self.text,
@@ -108,7 +107,7 @@ class QuestionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecallRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One recalled item that the reader saw. `text` names a line of texts.jsonl. kind: the type of memory that it is of."""
+    """One recalled item that the reader saw. `text` names a line of texts.jsonl. kind: its type of memory."""
 
     text: str
     chunks: tuple[str, ...] = ()
@@ -119,8 +118,8 @@ class RecallRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service with a price of its own took, as the agent reported it (`session.spend`). usd: None where one of the
-    reports named no price."""
+    """The consumption of a service with its own price, as the agent reported it (`session.spend`). usd: None if one of
+    the reports had no price."""
 
     calls: int = 0
     tokens: int = 0
@@ -128,7 +127,7 @@ class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """Logical calls and tokens by model role, and what services took beside them."""
+    """Logical calls and tokens by model role, and the consumption of services."""
 
     calls: dict[str, int] = {}
     tokens: dict[str, Usage] = {}
@@ -136,12 +135,12 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the notes of a run must know of its calls; each number counts calls.
+    """Facts about calls for the notes of a run; each number counts calls.
 
-    estimated: the usage is ours, because the server's is missing or cannot be true. undercounted: the prompt has more than
-    1,000 tokens, and the server counts fewer than half of them. unreadable: the offline model found nothing in the prompt
-    that it can read. offered: the model was offered tools; uncalled: of these, whole replies without a call. served: role ->
-    name under which the server says that it answered -> calls.
+    estimated: the usage is estimated, because the server's is missing or impossible. undercounted: the prompt has more
+    than 1,000 tokens, and the server counts fewer than half of them. unreadable: the offline model found nothing in the
+    prompt that it can read. offered: the model was offered tools; uncalled: complete replies without a call among
+    these. served: role -> model name that the server reported -> calls.
     """
 
     estimated: int = 0
@@ -168,14 +167,14 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """samples.jsonl: one answer, with deterministic facts only, no clock.
+    """samples.jsonl: one answer, with deterministic facts only, no times.
 
-    failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
-    and `recall_dropped` whole items, were beyond the budget. memory_tokens: held when asked, None where the agent does not
-    say. calls, tokens, services, facts: of this answer, with those of the recall in answer repeat 0; recalling: the
-    recall's alone. evidence_held: whether the memory held each piece of the evidence when asked (metrics/held.py; pieces
-    that are in no chunk are left out); None where the agent does not list what it holds.
-    query_used: None where the question was not offered while reading. not_applicable: why a control has no answer here.
+    failure: why no reply was obtained; None if there was any reply. The reader saw `recall_tokens`; `recall_lost`
+    tokens and `recall_dropped` whole items exceeded the budget. memory_tokens: held when asked, None if the agent does
+    not report it. calls, tokens, services, facts: of this answer, plus those of the recall in answer repeat 0;
+    recalling: the recall's alone. evidence_held: whether the memory held each piece of the evidence when asked
+    (metrics/held.py; pieces that are in no chunk are left out); None if the agent does not list its entries.
+    query_used: None if the question was not offered while reading. not_applicable: why a control has no answer here.
     """
 
     question_id: str
@@ -220,13 +219,14 @@ class ToolRow(msgspec.Struct, frozen=True, kw_only=True):
 class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
     """operations.jsonl of a memory: one step of reading. `chunk` is a chunk's id, or `begin`, FINISH or READ.
 
-    position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
-    made before, with another outcome; readers take the last. units: first and last unit of the chunk. held: tokens held
-    afterwards, by type. unusable: replies that were cut off, filtered or never sent, by finish reason. reply: the first
-    reply to a chunk of which nothing was stored, shortened; None where something was, or nothing says. lost: numbers that
-    JSON cannot hold, written as null. rebuilt: what of the agent cannot be copied, where a new agent read the prefix of this
-    position from its start; empty for the agent itself and for forks. Chunks read in all, divided by those of rows that are
-    not rebuilt and the own chunks of rebuilt positions (QuestionRow), is what it costs.
+    position: of the fork that made the step, None for the agent itself. digest: of the context. attempt: how often this
+    step was made before with another outcome; readers take the last. units: first and last unit of the chunk. held:
+    tokens held afterwards, by type. unusable: replies that were cut off, filtered or never sent, by finish reason.
+    reply: the first reply to a chunk from which nothing was stored, shortened; None if something was stored or it is
+    unknown. lost: numbers that JSON cannot hold, written as null. rebuilt: the attribute that cannot be copied, if a
+    new agent read the prefix of this position from its start; empty for the agent itself and for forks. The factor that
+    this costs is the number of all chunks read, divided by that of the rows that are not rebuilt plus the own chunks of
+    rebuilt positions (QuestionRow).
     """
 
     context_id: str
@@ -254,19 +254,20 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TextRow(msgspec.Struct, frozen=True, kw_only=True):
-    """texts.jsonl: a long text, kept once. `sha`: the first 16 hex digits of its sha256."""
+    """texts.jsonl: a long text, stored once. `sha`: the first 16 hex digits of its sha256."""
 
     sha: str
     text: str
 
 
 class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
-    """scores/<scorer>.jsonl: what a scorer makes of one sample.
+    """scores/<scorer>.jsonl: the scores of one sample by one scorer.
 
-    metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control without a
-    result here), with the reason where one is due. reply: what a judge wrote, None where none was asked; counts: what it
-    counted in a summary; points: its scores of the items of a rubric; order: its items as the answer puts them in order (0:
-    none of them). scorer: digest of the rules that made the row; where they have changed, the score is made anew.
+    metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control
+    without a result here), with a reason where needed. reply: the judge's reply, None without a judge; counts: what it
+    counted in a summary; points: its scores of the items of a rubric; order: the items in the order of the answer (0:
+    none of them). scorer: digest of the rules that made the row; if the rules have changed, the score is computed
+    again.
     """
 
     question_id: str
@@ -306,9 +307,9 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=
 
 
 class TimesRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="times"):
-    """events.jsonl: seconds that the methods of a context's agent took, waits for its models included. What was answered
-    from a store says nothing of time and is left out. observe: per chunk; tokens: of these chunks; ingest: all of reading;
-    recall: per question; answer: per answer that an agent gave by itself (the reader's calls have rows of their own)."""
+    """events.jsonl: seconds that the methods of a context's agent took, including waits for its models. Replies from a
+    store have no meaningful time and are left out. observe: per chunk; tokens: of these chunks; ingest: all of reading;
+    recall: per question; answer: per answer that an agent gave by itself (the reader's calls have their own rows)."""
 
     at: float = 0.0
     context_id: str = ""
@@ -329,16 +330,16 @@ class TroubleRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", t
 
 
 class StoppedRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="stopped"):
-    """events.jsonl: why a run stopped itself."""
+    """events.jsonl: the reason why a run stopped itself."""
 
     at: float = 0.0
     reason: str
 
 
 class InvocationRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
-    """events.jsonl: what an invocation took, in seconds. Written every second as far as it has come, so that a killed
-    process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise. differing:
-    steps of reading that came out otherwise than the memory folder has them."""
+    """events.jsonl: the duration of an invocation, in seconds. It is written every second, so that a killed process
+    loses little; of rows with the same `id` the last one counts. adapted: what was changed in requests because a server
+    refused them. differing: steps of reading whose outcome differs from the memory folder's."""
 
     at: float = 0.0
     id: str = ""
@@ -351,4 +352,4 @@ class InvocationRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"
 
 
 EventRow = CallRow | TimesRow | TroubleRow | StoppedRow | InvocationRow
-"""A line of events.jsonl, which says what it is by its `event`."""
+"""A line of events.jsonl; its `event` names the type."""

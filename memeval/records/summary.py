@@ -1,6 +1,6 @@
-"""summary.json: a run in numbers, as it is written, read back, and printed by `--format json`.
+"""summary.json: the numbers of a run, as they are written, read back, and printed by `--format json`.
 
-Rates are fractions 0..1, sizes tokens of the task's tokenizer, times seconds, prices USD. None: not known, or nothing to
+Rates are fractions 0..1, sizes tokens of the task's tokenizer, times seconds, prices USD. None: unknown, or nothing to
 average; an unknown price is never 0.
 """
 
@@ -18,7 +18,7 @@ from memeval.records.verdicts import Status
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a reader of the numbers must know. code: for programs; text: one line."""
+    """A note for readers of the numbers. code: for programs; text: one line."""
 
     code: str
     text: str
@@ -37,21 +37,21 @@ class StreamSizes(msgspec.Struct, frozen=True):
 
 
 class QueryFacts(msgspec.Struct, frozen=True):
-    """Whether the question was offered while the stream was read, and whether the agent looked at it."""
+    """Whether the question was offered while the stream was read, and whether the agent read it."""
 
     offered: bool = False
     used: bool = False
 
 
 class Chunks(msgspec.Struct, frozen=True):
-    """Chunks shown to the agent in one repeat, and what it would be were the stream read anew for every question."""
+    """Chunks shown to the agent in one repeat, and their number if the stream were read anew for every question."""
 
     shown: int = 0
     without_sharing: int = 0
 
 
 class RepeatValue(msgspec.Struct, frozen=True):
-    """The headline of one repeat by itself."""
+    """The headline of one repeat."""
 
     repeat: int
     answer_repeat: int
@@ -67,9 +67,9 @@ class Abstention(msgspec.Struct, frozen=True):
 
 
 class Contamination(msgspec.Struct, frozen=True, kw_only=True):
-    """mark: `leaked` (a model was trained on this split, or on questions asked) or `in-domain` (on this family of data). by:
-    the models it is known of; notes: how. known: of the `asked` questions, those that were trained on, None where no hashes
-    were kept; others: the headline on the other questions."""
+    """mark: `leaked` (a model was trained on this split, or on questions of this run) or `in-domain` (on this family of
+    data). by: these models; notes: details. known: how many of the `asked` questions a model was trained on, None
+    without hashes; others: the headline on the other questions."""
 
     mark: Literal["leaked", "in-domain"]
     by: tuple[str, ...]
@@ -80,7 +80,7 @@ class Contamination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenSums(msgspec.Struct, frozen=True):
-    """Tokens of all calls, those of a judge included."""
+    """Tokens of all calls, including those of a judge."""
 
     prompt: int = 0
     completion: int = 0
@@ -97,13 +97,13 @@ class PriceFacts(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run cost, as if every call had been sent once.
+    """The cost of a run, as if every call had been sent once.
 
-    usd_per_right: of all but the judge, over samples that are right. ..._per_stream: building one memory; ..._per_answer:
-    recalling and answering once; ..._per_question: at 1, 10 and 100 questions a stream. cached_share: of the prompt tokens
-    of roles whose server reported any. read_amplification: prompt tokens, without the judge's, per token of the streams.
-    ingest_tokens_per_1k: prompt and completion tokens of ingest per 1000 tokens of stream that were read. unpriced: roles
-    whose calls have no known price.
+    usd_per_right: the cost without the judge, divided by the number of right samples. ..._per_stream: building one
+    memory; ..._per_answer: recalling and answering once; ..._per_question: at 1, 10 and 100 questions per stream.
+    cached_share: of the prompt tokens of roles whose server reported any. read_amplification: prompt tokens, without
+    the judge's, per token of the streams. ingest_tokens_per_1k: prompt and completion tokens of ingest per 1000 tokens
+    of stream that were read. unpriced: roles whose calls have no known price.
     """
 
     usd: float | None = None
@@ -124,7 +124,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Seconds of a method, waits for its models included: half and 95 % of `n` take at most this long."""
+    """Seconds of a method, including waits for its models: 50 % and 95 % of `n` take at most this long."""
 
     p50: float
     p95: float
@@ -132,11 +132,11 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the memory operations of a run. counts: status -> number: `ok`, `skipped`, `error` and whatever agents
-    record of their operations; `cut`: replies that were cut off or never left their thinking; `no call`: whole replies
-    without a call, of models that write by calls. reasons: status -> why, the five most frequent. chunks: that a model read;
-    unstored: of these, chunks of which nothing was stored; reply: the first reply to one of them, shortened.
-    """
+    """The outcomes of the memory operations of a run. counts: status -> number: `ok`, `skipped`, `error` and other
+    statuses that agents record; `cut`: replies that were cut off or never ended their thinking; `no call`: complete
+    replies without a call, of models that write by calls. reasons: status -> the five most frequent reasons. chunks:
+    chunks that a model read; unstored: chunks among these from which nothing was stored; reply: the first reply to one
+    of them, shortened."""
 
     counts: dict[str, int] = {}
     reasons: dict[str, dict[str, int]] = {}
@@ -146,15 +146,16 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """Of an agent that cannot fork. why: what of it cannot be copied; factor: chunks read, divided by what forks need."""
+    """An agent that cannot fork. why: the attribute that cannot be copied; factor: chunks read, divided by the number
+    with forks."""
 
     why: tuple[str, ...]
     factor: float
 
 
 class ReadBack(msgspec.Struct, frozen=True):
-    """Stored replies of a role that were used, where nothing says that its server still has the model that made them. url:
-    of the server that made them; since: the day of the first; asked: the server that the command named."""
+    """Stored replies of a role that were used although the model behind them may have changed. url: of the server that
+    made them; since: the day of the first; asked: the server that the command named."""
 
     role: str
     url: str
@@ -177,12 +178,12 @@ class JudgeCost(msgspec.Struct, frozen=True):
 
 
 class JudgeSummary(Average, frozen=True, kw_only=True):
-    """What a judge made of a run: its average over answerable questions, where failed samples count 0.
+    """A judge's scores of a run: its average over answerable questions, where failed samples count 0.
 
-    parts: of shares, the same for what stands beside the value. kinds: per kind; `unanswerable`: the share that was rightly
-    declined. published_kinds: the same by the published rule, where that is another one. overall: all questions, the average
-    that LongMemEval prints. failed: samples without a verdict. corrected: by Rogan and Gladen, or None, and then uncorrected
-    says why; calibration: what it rests on. served: name under which the judge's server says that it answered -> calls.
+    parts: further shares that the judge reports. kinds: per kind; `unanswerable`: the share that was rightly declined.
+    published_kinds: the same by the published rule, if that is another one. overall: the average over all questions,
+    which LongMemEval prints. failed: samples without a verdict. corrected: by Rogan and Gladen; if None, `uncorrected`
+    says why; calibration: its source. served: model name that the judge's server reported -> calls.
     """
 
     scorer: str
@@ -210,23 +211,24 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in numbers: of all finished questions of its folder, or of those that a command asked for.
+    """The numbers of a run: of all finished questions of its folder, or of those that a command asked for.
 
-    path: the run folder; memory: the folder of the memory that was read, None of a control; replayable: whether that memory
-    follows from stored replies. agent, task: as typed; params: of the agent. answer_budget: tokens the reader saw at most,
-    where a variant or --answer-budget says so. model: role `memory`, else `reader`; embedder: None where nothing was
-    embedded. n: questions; failed: samples without a reply; failure_bounds: the headline were they all wrong, all right.
-    headline: over answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or
-    count as wrong, the five most frequent; unread: the same for calls while reading. calls: logical, by role; services:
-    beside them, by role, as agents report them; requests: sent by this invocation, retries included. seconds: first model
-    call to last sample, over all invocations; build_seconds: of building streams. latency: of `observe`, `recall` and
-    `answer`, as far as replies were made for them and not read back; ingest_seconds_per_1k: of reading, per 1000 tokens of
-    stream. facts: of all calls. empty_memory: answers given while the memory held nothing. adapted: what servers wanted sent
-    otherwise. differing: steps of reading that came out otherwise than before when they were made again from stored replies.
-    trouble: what went wrong without changing a result, such as an agent's `close` that raised -> how often.
-    lost_numbers: written as null, because JSON cannot hold them. read_back: by this command; service_read_back: the result
-    rests on a service, which was not asked again. window: the reader's, in tokens, where it leaves less room (recall_budget)
-    than the task does. basis: digest of what the summary was made of.
+    path: the run folder; memory: the memory folder, None for a control; replayable: whether the memory follows from
+    stored replies. agent, task: as typed; params: of the agent. answer_budget: most tokens that the reader saw, if a
+    variant or --answer-budget sets a limit. model: role `memory`, else `reader`; embedder: None if nothing was
+    embedded. n: questions; failed: samples without a reply; failure_bounds: the headline with all of them wrong, and
+    with all of them right. headline: over answerable questions (`judge` if the task needs a judge and was judged).
+    reasons: the five most frequent reasons why samples failed or count as wrong; unread: the same for calls while
+    reading. calls: logical, by role; services: calls of services by role, as agents report them; requests: sent by this
+    invocation, including retries. seconds: from the first model call to the last sample, over all invocations;
+    build_seconds: of building streams. latency: of `observe`, `recall` and `answer`, without stored replies;
+    ingest_seconds_per_1k: of reading, per 1000 tokens of stream. facts: of all calls. empty_memory: answers given while
+    the memory was empty. adapted: what was changed in requests because a server refused them. differing: steps of
+    reading with another outcome when they were repeated from stored replies. trouble: problems that changed no result,
+    such as an agent's `close` that raised -> how often. lost_numbers: written as null, because JSON cannot hold them.
+    read_back: by this command; service_read_back: the result depends on a service that was not asked again. window: the
+    reader's, in tokens, if it leaves less room (recall_budget) than the task. basis: digest of the inputs of the
+    summary.
     """
 
     path: str = ""

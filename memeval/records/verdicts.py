@@ -1,4 +1,4 @@
-"""When a reply is unusable, and when a run is invalid (DESIGN section 1.2)."""
+"""The rules for unusable replies and invalid runs (DESIGN section 1.2)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ UNUSABLE = {
 
 
 def unusable(finish_reason: str | None, cut_off: str = "wrong") -> str | None:
-    """Why a reply that ended so counts as wrong; None where it does not. cut_off: of the task's card; `scored`: a reply that
-    was cut off at its token limit counts for what it says, as most published scripts have it."""
+    """The reason why a reply with this finish reason counts as wrong; None if it does not. cut_off: of the task's card;
+    with `scored`, a reply that was cut off at its token limit is scored as it is, as in most published scripts."""
     return None if cut_off == "scored" and finish_reason == "length" else UNUSABLE.get(finish_reason or "")
 
 

@@ -41,7 +41,7 @@ def _overview(pairs: Sequence[Comparison]) -> Grid:
         title="paired differences in points, second minus first",
         notes=(
             *notes,
-            "detectable: the smallest difference that so many questions show with 80 % power (two-sided, .05).",
+            "detectable: the smallest difference that so many questions show with 80 % power (two-sided, .05); -: none.",
         ),
         left=3,
     )
@@ -61,7 +61,7 @@ def _overview_row(one: Comparison, several: bool) -> dict[str, Cell]:
         **({"p (Holm)": p_text(effect.p_holm)} if several else {}),
         "second is": "-" if effect.within_stream else one.verdict,
         "n": str(effect.n),
-        "detectable": percent(effect.detectable),
+        "detectable": percent(effect.detectable if effect.detectable < 1 else None),
     }
 
 

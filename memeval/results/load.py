@@ -115,7 +115,7 @@ def _named(text: str, runs_dir: Path) -> Sequence[Run]:
         raise UsageError(f"{runs_dir}: no runs here; `memeval run` makes some, --runs-dir names another folder")
     names = sorted({name for run in known for name in run.names})
     tasks = ", ".join(sorted({run.task for run in known}))
-    near = suggest(text, names)
+    near = suggest(text, [*names, LATEST])
     raise UsageError(f"no run '{text}' in {runs_dir}{near} (tasks with runs: {tasks}; `memeval list runs`)")
 
 

@@ -1,5 +1,4 @@
-"""What the memories of a finished run held, made again: its agent reads the streams anew on stored replies, and nothing is
-sent."""
+"""Rebuild the memories of a finished run: its agent reads the streams again from stored replies; no request is sent."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ Wanted = tuple[str, int]
 
 @dataclass(frozen=True)
 class _Listing(AnswerStage):
-    """In place of answers it keeps what the memory held when each wanted question was asked."""
+    """An answer stage that records what the memory held at each wanted question instead of answering it."""
 
     wanted: Collection[Wanted] = ()
     found: dict[Wanted, Sequence[Item]] = field(default_factory=dict)
@@ -47,10 +46,11 @@ class _Listing(AnswerStage):
 async def entries_again(
     folder: RunFolder, wanted: Collection[Wanted], data: Path | None = None
 ) -> dict[Wanted, Sequence[Item]]:
-    """What the memory held when each question was asked, for agents that list it. data: the data folder. Questions whose
-    stream has changed since, or for which a stored reply is missing, are left out.
+    """What the memory held when each question was asked, if the agent lists its entries. data: the data folder.
+    Questions are left out if their stream has changed since, or if a stored reply is missing.
 
-    Raises UsageError where the memory cannot be made again: the agent, its models or the task are not as they were."""
+    Raises UsageError if the memory cannot be rebuilt because the agent, its models or the task have changed.
+    """
     memory = folder.memory
     if memory is None:
         raise UsageError(f"{folder.path}: a control has no memory")
@@ -65,13 +65,13 @@ async def entries_again(
                 if all(streams.get(question) == packed.digest for question in ref.question_ids):
                     for repeat in sorted({repeat for question, repeat in wanted if question in ref.question_ids}):
                         await engine.run(packed, repeat)
-        except StopRun:  # a reply is not stored: what was found until then holds
+        except StopRun:  # a reply is missing in the store: keep what was found so far
             pass
     return listing.found
 
 
 def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data: Path | None) -> tuple[RunSpec, Task]:
-    """The run's spec, made of its manifest and of what is installed now, with its task."""
+    """The run's task, and its spec rebuilt from its manifest and from the installed code."""
     before = memory.manifest()
     if before is None or not before.replayable:
         raise UsageError(f"{memory.path}: the memory does not follow from stored replies")
@@ -101,6 +101,6 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
 
 
 def model_of(manifest: Manifest, role: str) -> ModelSpec:
-    """The model of a role as the run called it."""
+    """The model that the run used in a role."""
     was = manifest.identity["models"][role]
     return ModelSpec(manifest.models[role], manifest.base_urls.get(role), was["params"], tag=was.get("tag", ""))

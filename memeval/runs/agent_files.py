@@ -1,4 +1,4 @@
-"""The source files that an agent is made of: part of its identity when a run is planned, listed again when it has ended."""
+"""The source files of an agent: part of its identity when a run is planned, and listed again when the run has ended."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from memeval.runs.spec import AgentSpec
 
 
 def agent_files(card: AgentCard, params: Mapping[str, Any]) -> dict[str, Path]:
-    """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
-    (source_files.py), its shipped prompts, the files that a foreign one names when it is made with `params`, and those that
-    the card's `source:` names. Empty for controls. Raises UsageError."""
+    """Label -> file for the agent's whole source: the modules of its class, the local modules that they import
+    (source_files.py), its shipped prompts, the files that a foreign agent with these `params` names, and those under
+    `source:` of the card. Empty for controls. Raises UsageError."""
     if card.agent in CONTROLS:
         return {}
     made, base = agent_class(card), Path(card.path) if card.path else None
@@ -40,7 +40,7 @@ def agent_files(card: AgentCard, params: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _named(card: AgentCard) -> dict[str, Path]:
-    """The files that a card's `source:` names, relative to the card."""
+    """The files under `source:` of a card, relative to the card."""
     folder = Path(card.path).parent if card.path else Path()
     found: dict[str, Path] = {}
     for pattern in card.source:
@@ -53,7 +53,7 @@ def _named(card: AgentCard) -> dict[str, Path]:
 
 
 def not_as_planned(agent: AgentSpec, loaded: frozenset[str]) -> AgentFiles:
-    """The agent's files that have changed since the run was planned, and those that were imported without being part of its
+    """The agent's files that have changed since the run was planned, and imported files that are not part of its
     identity. loaded: the names in `sys.modules` before the run."""
     if not agent.files:
         return AgentFiles()
@@ -64,7 +64,7 @@ def not_as_planned(agent: AgentSpec, loaded: frozenset[str]) -> AgentFiles:
 
 
 def keep_changes(folder: RunFolder, found: AgentFiles) -> None:
-    """Add what `not_as_planned` found to the run's manifest."""
+    """Add the result of `not_as_planned` to the run's manifest."""
     written = folder.manifest()
     if written and (found.changed or found.missed):
         before = written.agent_files

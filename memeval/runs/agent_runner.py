@@ -1,4 +1,4 @@
-"""An agent as the engine calls it: plain and async methods, optional methods and forks behind one interface."""
+"""The agent as the engine calls it: one interface for plain and async methods, optional methods and forks."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ BUILT_IN = "memeval.agents."
 SLOW = 60.0
 """Seconds after which a method that has not returned is reported."""
 CLOSING = 1.0
-"""Seconds that `close` has when the run is being stopped."""
+"""Seconds that `close` may take while the run is being stopped."""
 
 
 class AgentError(Exception):
-    """An agent raised: the questions that depend on it fail. The message is one line with the place in the agent's code."""
+    """An agent raised an exception, so the questions that depend on it fail. The message is one line with the place in
+    the agent's code."""
 
 
 class CannotFork(Exception):
-    """The agent cannot be copied. The message says what of it cannot."""
+    """The agent cannot be copied. The message names the attribute that prevents it."""
 
 
 def query(question: Question, prefix: str = "") -> Query:
-    """The question as the agent sees it, with what its task puts before it (the card's `recall_prefix`)."""
+    """The question as the agent sees it, after the prefix of its task (the card's `recall_prefix`)."""
     text = f"{prefix}\n\n{question.text}" if prefix else question.text
     return Query(text, question.time, question.options)
 
@@ -50,9 +51,9 @@ def query(question: Question, prefix: str = "") -> Query:
 class AgentMaker:
     """Makes the agents of one context and repeat, and runs their methods.
 
-    thread: where the methods run; None means the driver's loop, for built-in agents, which never block it. timeout: seconds
-    for one method, None for no limit. slow: called with the name of a method that has not returned after SLOW seconds.
-    number: of these agents; their calls are booked by it.
+    thread: the thread that runs the methods; None is the driver's loop, for built-in agents, which never block it.
+    timeout: seconds for one method, None for no limit. slow: called with the name of a method that has not returned
+    after SLOW seconds. number: identifies these agents when their calls are counted.
     """
 
     make: Callable[[], Any]
@@ -66,7 +67,7 @@ class AgentMaker:
         return AgentRunner(self, session, await self.run("__init__", self.make))
 
     async def run(self, name: str, function: Callable[..., Any], *args: Any, side_by_side: bool = False) -> Any:
-        """Run code of the agent. Whatever it raises becomes an AgentError with place and reason."""
+        """Run code of the agent. Any exception becomes an AgentError with place and reason."""
         value, error = await self._outcome(name, function, *args, side_by_side=side_by_side)
         if error is None:
             return value
@@ -74,7 +75,7 @@ class AgentMaker:
             raise error
         if isinstance(error, EmbeddingFailed):  # the model's failure, not the agent's
             raise AgentError(f"embedder: {error}") from error
-        if isinstance(error, ForeignFailed):  # it says itself what is wrong; a line of our code would not help
+        if isinstance(error, ForeignFailed):  # the message already says what is wrong; a line of our code would not help
             raise AgentError(str(error)) from error
         raise AgentError(_describe(error, name, function)) from error
 
@@ -118,16 +119,16 @@ class AgentRunner:
         return bool(getattr(self.agent, "concurrent", False))
 
     def has(self, method: str) -> bool:
-        if is_foreign(self.agent):  # its class has every method; which of them its program has, it has said
+        if is_foreign(self.agent):  # the class has every method; `begin` tells which of them the program has
             return bool(self.agent.has(method))
         return callable(getattr(self.agent, method, None))
 
     def booking(self, ledger: Ledger) -> AbstractContextManager[None]:
-        """Book what the agent calls and spends in this block in `ledger`."""
+        """Record in `ledger` what the agent calls and spends in this block."""
         return usage.booking(ledger, self.maker.number)
 
     async def call(self, name: str, *args: Any) -> Any:
-        """Run one method. Raises AgentError for whatever the agent raises."""
+        """Run one method. Raises AgentError for any exception of the agent."""
         side_by_side = self.concurrent and name in ("recall", "answer")
         return await self.maker.run(name, getattr(self.agent, name), *args, side_by_side=side_by_side)
 
@@ -148,25 +149,26 @@ class AgentRunner:
         return self._checked(handed_over.answer, await self.call("answer", query, recall), "answer")
 
     async def memory(self) -> MemoryStats | None:
-        """Tokens held now; None where the agent does not say."""
+        """Tokens held now; None if the agent does not report them."""
         stats = await self.call("memory") if self.has("memory") else None
         return None if stats is None else self._checked(handed_over.memory, stats, "memory")
 
     async def entries(self, stats: MemoryStats) -> Sequence[Item] | None:
-        """Everything that is held, where the agent lists it. To be read before the agent goes on."""
-        if isinstance(stats.entries, Entries):  # they are made now
+        """Everything the memory holds, if the agent lists it. Read it before the agent goes on."""
+        if isinstance(stats.entries, Entries):  # built-in agents build the list on demand
             return self._checked(handed_over.entries, await self.maker.run("memory", list, stats.entries), "memory")
         return stats.entries
 
     def _checked(self, check: Callable[[Any], Handed], value: Any, method: str) -> Handed:
-        """What `method` returned. Raises AgentError, with the method's place, where it is of another type."""
+        """Check the return value of `method`. Raises AgentError, with the method's place, if it has another type."""
         try:
             return check(value)
         except TypeError as error:
             raise AgentError(f"{error}{_defined(getattr(self.agent, method))}") from None
 
     async def close(self) -> None:
-        """Close the agent. If the run is being stopped, wait CLOSING seconds at most: the agent may be busy for ever."""
+        """Close the agent. If the run is being stopped, wait at most CLOSING seconds, because the agent may never
+        return."""
         task = asyncio.current_task()
         stuck = self.maker.thread is not None and self.maker.thread.stuck
         if self.has("close") and not stuck:
@@ -177,7 +179,7 @@ class AgentRunner:
                 return
 
     async def fork(self, scratch: Path) -> AgentRunner:
-        """A copy that can be fed and asked without changing this agent, with a copy of its workdir at `scratch`. Raises
+        """A copy that can be fed and asked without changing this agent; `scratch` gets a copy of its workdir. Raises
         CannotFork."""
         if getattr(self.agent, "fork", ...) is None:
             raise CannotFork("the class sets fork = None")
@@ -189,12 +191,12 @@ class AgentRunner:
             if agent is None:
                 raise CannotFork("its fork() returned None")
         else:
-            # whatever the agent kept of its session becomes the child's
+            # references to the agent's session become references to the child's
             agent = await self.maker.run("__deepcopy__", _copied, self.agent, {id(self.session): session})
         return AgentRunner(self.maker, session, agent)
 
     async def fresh(self, scratch: Path) -> AgentRunner:
-        """A new agent, not begun yet. An agent that cannot be forked is built anew for each earlier position."""
+        """A new agent before `begin`, for agents that cannot fork: they are built anew for each earlier position."""
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         return await self.maker.agent(dataclasses.replace(self.session, scratch=scratch))
 
@@ -207,7 +209,7 @@ def _copied(agent: Any, memo: dict[int, Any]) -> Any:
 
 
 def _uncopied(agent: Any, memo: dict[int, Any]) -> str:
-    """The attribute that cannot be copied, else the class."""
+    """The attribute that cannot be copied, or else the class."""
     for name, value in getattr(agent, "__dict__", {}).items():
         try:
             copy.deepcopy(value, dict(memo))
@@ -226,7 +228,7 @@ def _describe(error: BaseException, method: str, function: Callable[..., Any]) -
 
 
 def _defined(method: Callable[..., Any]) -> str:
-    """` at FILE:LINE` of the definition of a user's method; empty for other code."""
+    """` at FILE:LINE`, the place where a user's method is defined; empty for other code."""
     code = getattr(inspect.unwrap(method), "__code__", None)
     if code is None or not is_local(path := Path(code.co_filename).resolve()) or path.is_relative_to(PACKAGE):
         return ""

@@ -1,8 +1,8 @@
-"""A thread for the agent of one context, with an event loop of its own.
+"""A thread with its own event loop for the agent of one context.
 
-All methods of the agent and of its forks run there. So handles that are bound to a thread, `asyncio.get_event_loop()` and
-blocking code work, and slow down their own context only. A plain method is called while the loop is stopped, so it may run
-the loop itself. Between plain methods the loop runs, and with it everything that the agent awaits.
+All methods of the agent and of its forks run there. So thread-bound handles, `asyncio.get_event_loop()` and blocking
+code work, and slow down only their own context. The loop is stopped while a plain method runs, so the method may run
+the loop itself. Between plain methods the loop runs, and with it every task of the agent.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from functools import partial
 from typing import Any
 
 ENDING = 1.0
-"""Seconds that tasks of an agent have to end when its context has ended."""
+"""Seconds in which the agent's tasks must end after its context has ended."""
 
 Outcome = tuple[Any, BaseException | None]
-"""What a method returned, and what it raised."""
+"""(return value, exception) of a method."""
 
 # The thread holds the number of a call, not its future: no reference leads from there into the run, where the golds are.
 _waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Outcome]]] = {}
@@ -45,9 +45,10 @@ class _Call:
 
 
 class AgentThread:
-    """The thread. It is a daemon, like the threads that the agent starts from it: the process does not wait for them.
+    """The thread. It is a daemon, like the threads that the agent starts from it, so the process does not wait for
+    them.
 
-    stuck: says which method has not returned in time. Then the thread is not used any more.
+    stuck: names the method that has not returned in time. The thread is then not used any more.
     """
 
     def __init__(self, name: str) -> None:
@@ -103,11 +104,11 @@ class AgentThread:
                 self._call(item)
         left = asyncio.all_tasks(self._loop)
         for task in left:
-            if not task.cancelling():  # else it is closing what it has opened
+            if not task.cancelling():  # else it is already cleaning up
                 task.cancel()
         with contextlib.suppress(BaseException):
             if left:
-                self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING))  # it may have something to close
+                self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING))  # tasks may have resources to close
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 

@@ -1,4 +1,4 @@
-"""Why a run starts anew although its agent has been on this task before: which file or key is different now."""
+"""Explain why a run starts anew although the agent has run this task before: which file or key has changed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from memeval.runs.spec import RunSpec
 
 FILES = "agent_files"
 MOST = 4
-"""Names in a line."""
+"""Most names in one line."""
 
 
 def say_what_changed(specs: Iterable[RunSpec], options: Options) -> None:
-    """A line on stderr for what has changed under runs that start anew."""
+    """Print on stderr what has changed since earlier runs, for runs that start anew."""
     typed = {f"agent.params.{key}" for key in options.settings}
     typed |= {f"models.{role}" for role in ROLES if {role, "model"} & {*options.models, *options.tags}}
     named = {"seed": options.seed != 42, "repeats": options.repeats, "answer_repeats": options.answer_repeats != 1}
@@ -31,10 +31,11 @@ def say_what_changed(specs: Iterable[RunSpec], options: Options) -> None:
 
 
 def _changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
-    """A line for a run whose folder is not there yet: what has changed since the most similar run of the same agent and task
-    (of several the newest). None where there is no such run, and where only what the user typed is different.
+    """The line for a run without a folder: what has changed since the most similar run (the newest, if several) of the
+    same agent and task. None if there is no such run, or if only what the user typed differs.
 
-    typed: keys of the identity, such as `seed` or `agent.params.k`, that the command line names."""
+    typed: keys of the identity, such as `seed` or `agent.params.k`, that the command line sets.
+    """
     if RunFolder(spec.folder).manifest() is not None:
         return None
     now = json.loads(digests.canonical(spec.identity()))

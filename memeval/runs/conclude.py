@@ -1,4 +1,4 @@
-"""What follows from the rows of a run: scores, and the run in numbers."""
+"""Compute the scores and the summary of a run from its rows."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ from memeval.runs.summary import as_recorded, prices_of, summarise
 
 
 def conclude(planned: Planned, requests: int | None = None, complete: bool = True) -> Summary:
-    """Score what the folder holds and aggregate it: all of it for summary.json, the questions asked for as the result.
+    """Score the samples in the folder and aggregate them: all of them for summary.json, those of the requested
+    questions for the result.
 
-    requests: sent by the invocation that wrote to the folder, None where nothing was to do. complete: it was not stopped.
+    requests: number sent by the invocation that wrote to the folder; None if there was nothing to do. complete: the run
+    was not stopped.
     """
     spec, folder = planned.spec, RunFolder(planned.spec.folder)
     questions = folder.questions()
@@ -46,7 +48,7 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     current = stored if requests is None and stored and stored.basis == basis and stored.status != "partial" else None
     if current and all_asked:
         unchanged = _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
-        if unchanged.read_back != current.read_back and folder.writable:  # `gate` asks the folder
+        if unchanged.read_back != current.read_back and folder.writable:  # `gate` reads it from the folder
             folder.write_summary(replace(current, read_back=unchanged.read_back, notes=unchanged.notes))
         return unchanged
     scores = folder.scores() if current else []
@@ -72,8 +74,8 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
 
 
 def _keep(folder: RunFolder, whole: Summary, known: Mapping[str, Any]) -> None:
-    """Write the summary of the whole folder, and into the manifest what is known at the end of a run. known: what its models
-    were trained on (contamination.facts)."""
+    """Write the summary of the whole folder, and add to the manifest what is known at the end of a run. known: what its
+    models were trained on (contamination.facts)."""
     folder.write_summary(whole)
     written = folder.manifest()
     if written:
@@ -85,8 +87,8 @@ def _keep(folder: RunFolder, whole: Summary, known: Mapping[str, Any]) -> None:
 
 
 def _read_back(found: Summary, planned: Planned, requests: int | None) -> Summary:
-    """The summary with what of it was read back by this command. An agent whose memory does not follow from stored replies
-    rests on a service, or may, and the service may have changed unless its version is a parameter."""
+    """The summary with the parts that this command read back. A memory that does not follow from stored replies may
+    depend on a service, and the service may have changed unless its version is a parameter."""
     agent = planned.spec.agent
     service = requests is None and (bool(found.services) or not agent.replayable) and not agent.params.get("version")
     found = replace(found, read_back=planned.read_back, service_read_back=service)
@@ -102,7 +104,7 @@ def _summary(
     asked: int,
     complete: bool,
 ) -> Summary:
-    """Of these samples, out of `asked` questions."""
+    """The summary of these samples, out of `asked` samples."""
     spec, judged = planned.spec, folder.judge_headers()
     written = folder.manifest() or manifest(planned)
     found = summarise(
@@ -134,7 +136,7 @@ def _summary(
 
 
 def _window(spec: RunSpec) -> dict[str, int]:
-    """The reader's window and what agents may recall, where it leaves less room than the task does."""
+    """The reader's window and the tokens that agents may recall, if the window leaves less room than the task."""
     size = window.known(spec.models["reader"]) if "reader" in spec.models else None
     if size is None or spec.agent_budget >= spec.recall_budget:
         return {}
@@ -142,7 +144,7 @@ def _window(spec: RunSpec) -> dict[str, int]:
 
 
 def _trained_on(planned: Planned, questions: Mapping[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
-    """What of these questions the run's models were trained on, with the headline on the others where those are known."""
+    """The questions that the run's models were trained on, with the headline on the other questions if they are known."""
     task, texts = planned.spec.task, {key: row.text for key, row in questions.items()}
     found, trained = contamination(task, planned.claims, texts), trained_questions(planned.claims, texts)
     if found is None or not trained:

@@ -38,10 +38,10 @@ ANSWERS = 64
 
 @dataclass
 class ContextRun:
-    """An agent in one context and repeat, from `begin` to `close`.
+    """Runs an agent in one context and repeat, from `begin` to `close`.
 
-    stages, emit, on_read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
-    caller deletes it.
+    stages, emit, on_read, on_step: see `Engine`. agent: the class. folder: for the agent's files on disk; the caller
+    deletes it.
 
     A fork is dropped as soon as its questions are recalled; the agent reads on while the reader answers. The fork of an
     agent that answers by itself (track `native`) is kept until it has answered.
@@ -62,7 +62,7 @@ class ContextRun:
         self.spec = self.stages[0].spec
         self._times = Times()
         self.native = self.spec.agent.card.track == "native"
-        foreign = is_foreign(self.agent)  # it may wait for ever, as the agents of others may
+        foreign = is_foreign(self.agent)  # it may block for ever, like a user's agent
         built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN) and not foreign
         self.maker = AgentMaker(
             functools.partial(self.agent, **self.spec.agent.params),
@@ -80,7 +80,7 @@ class ContextRun:
                 await self._read(left, answers)
                 if not self.native:
                     self._end_of_reading()
-            if self.native:  # its forks answer, and then are read no further
+            if self.native:  # its forks have answered, so reading has ended
                 self._end_of_reading()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -135,7 +135,7 @@ class ContextRun:
         fork: bool = False,
         rebuilt: str = "",
     ) -> None:
-        """Feed the rest of the prefix to the agent or its fork, finish it, ask it; close a fork."""
+        """Feed the rest of the prefix to the agent or its fork, call `finish`, ask the questions, and close a fork."""
         try:
             if rebuilt:
                 await self._step(agent, "begin", point.position, rebuilt=rebuilt)
@@ -165,7 +165,8 @@ class ContextRun:
     def _looking(
         self, point: AskPoint, entries: Sequence[Item] | None
     ) -> Callable[[Question], tuple[bool | None, ...] | None]:
-        """Of each piece of a question's evidence, whether the entries hold it; None where there are no entries."""
+        """A function that tells for each piece of a question's evidence whether the entries hold it; it returns None
+        without entries."""
         normal = functools.cache(normalise)
 
         def held_of(question: Question) -> tuple[bool | None, ...] | None:
@@ -183,7 +184,7 @@ class ContextRun:
         held_of: Callable[[Question], tuple[bool | None, ...] | None],
         answers: asyncio.TaskGroup,
     ) -> None:
-        """Recall once; every answer that is still open is given from this recall."""
+        """Recall once, and answer every open repeat from this recall."""
         await self._unanswered.acquire()
         recall, recalling = Recall(), Ledger("recall")
         try:
@@ -198,7 +199,7 @@ class ContextRun:
             answers.create_task(self._answer(asked))
 
     async def _answer(self, asked: Asked) -> None:
-        """Every answer that is still open."""
+        """Answer every open repeat."""
         stages = ((stage, number) for stage in self.stages for number in stage.open(asked.question, self.repeat))
         try:
             at_once = asked.native is None or asked.native.concurrent
@@ -207,7 +208,7 @@ class ContextRun:
             self._unanswered.release()
 
     async def begin(self) -> AgentRunner:
-        """A new agent that has begun."""
+        """A new agent after `begin`."""
         stage, number = self.stages[0], self.maker.number
         session = new_session(stage, self.packed, self.repeat, number, self.folder / "agent")
         agent = await self.maker.agent(session)
@@ -226,10 +227,11 @@ class ContextRun:
         chunk: PackedChunk | None = None,
         rebuilt: str = "",
     ) -> MemoryStats | None:
-        """Run one method of the agent, book its calls, and emit its row. Returns what the agent holds then.
+        """Run one method of the agent, record its calls, and emit its row. Returns the tokens that the agent holds
+        afterwards.
 
-        Raises AgentError also when a model call failed for good: every later answer would depend on the lost chunk, so
-        reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
+        Also raises AgentError if a model call failed for good: the chunk is lost, so every later answer would be
+        unreliable and reading on would waste money. A failed step has no row, because a resumed run repeats it.
         """
         step = chunk.id if chunk else name
         ledger = Ledger("ingest", place=(self.packed.context.id, self.repeat, step))
@@ -240,7 +242,7 @@ class ContextRun:
         replies = tuple(ledger.completions)
         self.on_step(Step(self.packed.context.id, self.repeat, position, step, replies))
         if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
-            return None  # it has a row only when it called or recorded something
+            return None  # `begin` has a row only if it called a model or recorded something
         stats = await agent.memory()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
@@ -282,7 +284,7 @@ class ContextRun:
     async def close(self, agent: AgentRunner) -> None:
         try:
             await agent.close()
-        except AgentError as error:  # the answers are given already: this is reported, and fails nothing
+        except AgentError as error:  # the answers are complete, so this is reported and fails nothing
             self.emit(TroubleRow(context_id=self.packed.context.id, what=str(error)))
 
 
@@ -293,7 +295,7 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, None]], at_once: boo
             await coroutine
         return
     several = list(coroutines)
-    if len(several) == 1:  # most streams have one question: a task for it would cost more than it does
+    if len(several) == 1:  # most streams have one question, and a task costs more than the call
         return await several[0]
     try:
         async with asyncio.TaskGroup() as group:
@@ -314,8 +316,8 @@ def _tool_row(event: ToolResult) -> ToolRow:
 
 
 def _unstored(ledger: Ledger, results: Sequence[ToolRow], held: Mapping[str, int] | None) -> str | None:
-    """The first reply to a chunk of which nothing was stored, for a note: of an agent that writes by tools where no call
-    changed anything, of another where its memory is still empty. None where something was stored, or nothing says."""
+    """The first reply to a chunk from which nothing was stored, for a note: if the agent writes by tools, no call
+    changed anything; otherwise its memory is still empty. None if something was stored or nothing is known."""
     if results:
         stored = any(row.status == "ok" for row in results)
     elif ledger.facts.offered:  # nothing was called, or the agent does not record what its calls did

@@ -20,7 +20,7 @@ NO_EVIDENCE = "the data have no gold evidence for this question"
 NO_OPTIONS = "the question has no options"
 ONE_STREAM = "the task has no other stream to recall from"
 CHUNKS = 2
-"""Chunks that `shotgun` and `shuffled` recall, as `bm25` does."""
+"""Number of chunks that `shotgun` and `shuffled` recall, as `bm25` does."""
 _NUMBER = re.compile(r"\d+")
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
@@ -55,31 +55,31 @@ def nearest(question: Question, units: Sequence[Unit], chunks: Sequence[PackedCh
 
 
 def nearest_elsewhere(question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall:
-    """What `bm25` recalls of another stream, whose ids are no provenance in this one."""
+    """What `bm25` recalls from another stream. Its chunk ids are removed, because they do not belong to this stream."""
     return Recall([Item(item.text, score=item.score) for item in nearest(question, units, chunks).items])
 
 
 def everything_named(question: Question, recall: Recall, constant: str | None) -> str:
-    """Every name and number in what was recalled, normalised. It holds nearly every answer and says nothing; what a metric
-    gives it is what that metric pays for length."""
+    """Every name and number in the recall, normalised. This contains nearly every answer and is none; its score shows
+    how much a metric rewards length."""
     found = {name for item in recall.items for name in (*names(item.text), *_NUMBER.findall(item.text))}
     return ", ".join(sorted(found))
 
 
 def longest_option(question: Question, recall: Recall, constant: str | None) -> str:
-    """As the reader is asked to give it: the letter of the longest option, of the first of several. Where options were
-    written around the right one, it is often the longest."""
+    """The letter of the longest option (the first of several), in the form that readers are asked for. Writers of
+    options often make the right one the longest."""
     options = question.options or ()
     return f"({LETTERS[max(range(len(options)), key=lambda at: len(options[at]))]})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Control:
-    """recall: what its reader, or its rule, sees: of (question, units, chunks); None for no memory block at all. rule: its
-    answer, where it asks no reader: of (question, what of the recall fits the budget, the task's best constant). lacks: why
-    it has no result for a question, given the chunks; None where it has one. held: memory tokens; None of a control that
-    sees a part of the stream, and has no memory to measure. elsewhere: its chunks are those of another stream.
-    """
+    """recall: what the reader or the rule sees, from (question, units, chunks); None for no memory block. rule: the
+    answer of a control without a reader, from (question, the part of the recall that fits the budget, the task's best
+    constant). lacks: why there is no result for a question, given the chunks; None if there is one. held: memory
+    tokens; None for a control that sees a part of the stream and has no memory. elsewhere: the chunks come from another
+    stream."""
 
     recall: Callable[[Question, Sequence[Unit], Sequence[PackedChunk]], Recall | None]
     rule: Callable[[Question, Recall, str | None], str | None] | None = None
@@ -103,15 +103,16 @@ BY_NAME: Mapping[str, Control] = {
     "longest-option": Control(no_block, longest_option, lacks=lambda question, _: None if question.options else NO_OPTIONS),
     "shotgun": Control(nearest, everything_named, held=None),
 }
-"""What each control of plugins.CONTROLS does."""
+"""The implementation of each control in plugins.CONTROLS."""
 
 
 def with_other(packed: PackedContext, task: Task, count: Callable[[str], int]) -> PackedContext:
     """The context with the chunks of another stream, for a control that recalls from there.
 
-    It is the stream of the nearest earlier question in the task's seeded order that is of another cluster (for the first
-    questions: of the nearest later one), so that a smaller `--limit` changes nothing. None is added where the task has one
-    cluster alone."""
+    The other stream is that of the nearest earlier question of another cluster in the task's seeded order (for the
+    first questions: the nearest later one), so a smaller `--limit` changes nothing. If the task has only one cluster,
+    nothing is added.
+    """
     own, card = packed.context, task.card
     at = min(task.order.index(question) for question in packed.ref.question_ids)
     for question in (*reversed(task.order[:at]), *task.order[at + 1 :]):
@@ -125,8 +126,9 @@ def with_other(packed: PackedContext, task: Task, count: Callable[[str], int]) -
 
 
 def best_constant(questions: Sequence[Question], headline: str) -> str:
-    """The one fixed answer that scores best on the task's first 2000 questions (not only those a run asks, so that a
-    larger run keeps the answers of the smaller): yes, no, a letter, a refusal, or one of the most frequent golds."""
+    """The fixed answer that scores best on the task's first 2000 questions: yes, no, a letter, a refusal, or one of the
+    most frequent golds. It does not depend on the number of questions of the run, so a larger run keeps the answers of
+    a smaller one."""
     asked = questions[:2000]
     counts: dict[str, int] = {}
     for question in asked:

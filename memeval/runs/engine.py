@@ -1,6 +1,6 @@
-"""Runs contexts through an agent or a control, and has the runs answered that share the memory.
+"""Runs contexts through an agent or a control, and answers all runs that share the memory.
 
-Everything that happens is emitted as rows, which the driver writes. Golds are in question rows only, which no agent gets.
+Every event is emitted as a row, which the driver writes. Only question rows hold golds, and no agent gets them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ Work = tuple[ContextRef, int]
 """(context, repeat)"""
 
 HELD_UP = 0.02
-"""Seconds that building a context may hold up the event loop. Most take one: two threads that compute by turns take half as
-long again, because the processor's caches follow the thread."""
+"""Seconds for which building a context may block the event loop. One thread does most of the work, because two threads
+that take turns at computing need half as long again: their data move between the cores' caches."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What the contexts of one memory share.
+    """The shared objects of all contexts of one memory.
 
-    stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
-    samples. emit: takes the rows of reading, and signals. scratch: a folder for what agents write to disk; its maker deletes
-    it. constant: the fixed answer of the control `constant`. on_step: given what each step of reading called.
+    stages: the runs answered from this memory; they share one recall per question, and each emits its own questions and
+    samples. emit: takes the rows of reading, and signals. scratch: a folder for files of agents; the caller deletes it.
+    constant: the fixed answer of the control `constant`. on_step: called with the replies of each step of reading.
     """
 
     stages: Sequence[AnswerStage]
@@ -57,27 +57,28 @@ class Engine:
 
     @property
     def spec(self) -> RunSpec:
-        """What all stages have in common: task, agent, the models that write the memory, prompts other than the reader's."""
+        """The common part of all stages: task, agent, the models that write the memory, prompts other than the
+        reader's."""
         return self.stages[0].spec
 
     @functools.cached_property
     def agent(self) -> Any:
-        """The class, looked up before an agent can change the working directory."""
+        """The agent's class, loaded before an agent can change the working directory."""
         return agent_class(self.spec.agent.card)
 
     async def execute(self, task: Task, work: Sequence[Work], memory: MemoryWriter | None = None) -> None:
-        """Run contexts side by side, the spec's `concurrency` of them at once. memory: the one that they build; None of a
-        control, and where nothing is stored.
+        """Run contexts concurrently, at most `spec.concurrency` of them. memory: the memory that they build; None for a
+        control, and if nothing is stored.
 
-        Raises StopRun when the run cannot go on. Cancelling cancels what is in flight.
+        Raises StopRun if the run cannot go on. Cancelling cancels all calls in flight.
         """
         left = iter(work)
         one_at_a_time = asyncio.Lock()
-        first, slow = True, isinstance(task, OwnTask)  # a user's code may wait for anything
+        first, slow = True, isinstance(task, OwnTask)  # a user's code may block
 
         async def built(ref: ContextRef) -> PackedContext:
-            """The first context, with which the data are read, is built in a thread; so is each of a user's task, and each
-            after one that took long."""
+            """Build a context. A thread builds the first one, which reads the data; every context of a user's task; and
+            all contexts after one that took long."""
             nonlocal first, slow
             async with one_at_a_time:
                 in_thread, begun = first or slow, time.monotonic()
@@ -100,7 +101,7 @@ class Engine:
         await together(worker() for _ in workers)
 
     def _wanted(self, packed: PackedContext, repeat: int) -> set[BuiltAt]:
-        """The prefixes of a context whose memory is asked."""
+        """The prefixes of a context at which open questions are asked."""
         return {
             (packed.context.id, packed.digest, repeat, packed.place(point))
             for point in packed.points
@@ -108,8 +109,8 @@ class Engine:
         }
 
     async def run(self, packed: PackedContext, repeat: int, on_read: Callable[[], None] = lambda: None) -> None:
-        """Ask every open question of the context; emit its samples. on_read: called when an agent has read all that it is
-        to read. Raises StopRun when the whole run must stop."""
+        """Ask every open question of the context, and emit its samples. on_read: called when the agent has read
+        everything it needs. Raises StopRun if the whole run must stop."""
         asked = [(point, question) for point in packed.points for question in point.questions]
         for stage in self.stages:
             for point, question in asked:

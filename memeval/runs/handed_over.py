@@ -1,7 +1,7 @@
-"""What an agent returns or hands to its session, checked before the run relies on it.
+"""Check what an agent returns or passes to its session.
 
-Each function returns what it was given, or raises TypeError with one line that names the field. Found here, a wrong
-value fails one context; found later, it would end the whole run.
+Each function returns its argument, or raises TypeError with one line that names the field. A wrong value found here
+fails one context; found later, it would end the whole run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _as_json = json.JSONEncoder().encode
 
 
 def recall(value: Any) -> Recall:
-    """Not None either, which a method returns that forgot to return: `Recall()` is what recalls nothing."""
+    """Check a Recall. None is refused too, because a method that forgets to return gives None; an empty recall is
+    `Recall()`."""
     _is(Recall, value, "recall returned", "memeval.Recall")
     if value.order not in ("rank", "stream"):
         raise TypeError(f"recall returned order {value.order!r}, expected 'rank' or 'stream'")
@@ -28,7 +29,7 @@ def recall(value: Any) -> Recall:
 
 
 def answer(value: Any) -> str:
-    """An Answer or its text."""
+    """Check an Answer or its text; return the text."""
     text = value.text if isinstance(value, Answer) else value
     _is(str, text, "answer returned", "memeval.Answer or str")
     return text
@@ -37,22 +38,22 @@ def answer(value: Any) -> str:
 def memory(value: Any) -> MemoryStats:
     _is(MemoryStats, value, "memory returned", "memeval.MemoryStats")
     _is(Mapping, value.tokens, "memory returned tokens as", "a mapping")
-    if value.entries is not None and not isinstance(value.entries, Entries):  # those are made when read
+    if value.entries is not None and not isinstance(value.entries, Entries):  # those are built on demand
         entries(value.entries)
     for kind, count in value.tokens.items():
         if not isinstance(kind, str) or not isinstance(count, Integral) or count < 0:
             raise TypeError(f"memory returned tokens[{kind!r}] = {count!r}, expected a whole number, 0 or more, by name")
-    return MemoryStats({kind: int(count) for kind, count in value.tokens.items()}, value.entries)  # int: numpy has others
+    return MemoryStats({kind: int(count) for kind, count in value.tokens.items()}, value.entries)  # int: numpy has its own
 
 
 def entries(value: Any) -> Sequence[Item]:
-    """All that a memory holds."""
+    """Check the entries of a memory."""
     _items("memory returned entries", value)
     return value  # type: ignore[no-any-return]
 
 
 def event(value: Any) -> ToolResult:
-    """What `session.record` takes."""
+    """Check the argument of `session.record`."""
     _is(ToolResult, value, "record was given", "memeval.ToolResult")
     for field, content in (("arguments", value.arguments), ("effect", value.effect)):
         if content is None and field == "effect":
@@ -66,7 +67,7 @@ def event(value: Any) -> ToolResult:
 
 
 def spent(tokens: Any, usd: Any, role: Any) -> tuple[int, float | None, str]:
-    """What `session.spend` takes: whole tokens, USD or None, and a name."""
+    """Check the arguments of `session.spend`: whole tokens, USD or None, and a name."""
     if not isinstance(tokens, Integral) or tokens < 0:
         raise TypeError(f"spend was given tokens={tokens!r:.60}, expected a whole number, 0 or more")
     if not isinstance(role, str) or not role:

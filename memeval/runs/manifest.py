@@ -1,4 +1,4 @@
-"""What a number rests on, in one file: cards, hashes, models, seed, versions, git revision. No key is ever in it."""
+"""The manifest of a run: cards, hashes, models, seed, versions, git revision. It never contains a key."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from memeval.runs.prompts import deviations
 from memeval.runs.spec import FORMAT
 
 KEPT = ("judges", "trained_on", "served", "adapted", "agent_files")
-"""What a manifest has from a run's end."""
+"""Fields of the manifest that are set at the end of a run."""
 
 
 def manifest(planned: Planned) -> Manifest:
-    """Of a run that starts or goes on; what its folder knows already (judges, questions asked) is kept."""
+    """The manifest of a run that starts or resumes. Facts that the folder already has (judges, questions asked) are
+    kept."""
     spec = planned.spec
     identity = spec.identity()
     made = Manifest(
@@ -63,7 +64,7 @@ def manifest(planned: Planned) -> Manifest:
 
 
 def memory_manifest(planned: Planned) -> MemoryManifest:
-    """Of a memory that is begun now, or goes on."""
+    """The manifest of a memory that is started or continued."""
     spec = planned.spec
     identity = spec.ingest_identity()
     return MemoryManifest(
@@ -87,7 +88,8 @@ def _versions() -> dict[str, str]:
 
 @functools.cache
 def _git_revision() -> str | None:
-    """The revision of the checkout memeval runs from, with `+` when it has changes; None for an installed package."""
+    """The git revision of the checkout that memeval runs from, with `+` if it has changes; None for an installed
+    package."""
     root = Path(memeval.__file__).parent.parent
     if not (root / ".git").exists():
         return None

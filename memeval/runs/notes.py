@@ -1,6 +1,7 @@
-"""What a reader of a run's numbers must know: data, the same in a table, in JSON, in `memeval show` and in a page.
+"""The notes of a run: what a reader of its numbers must know. They are data, the same in a table, in JSON, in `memeval
+show` and on a page.
 
-Each note follows from the summary alone. They are shown in the order in which they stand here.
+Each note follows from the summary alone. Notes are shown in the order of this file.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ FEW = 100
 """Questions below which a table ranks nothing."""
 
 SILENT_CUTS = 3
-"""Prompts that a server must count far too low before its window is said to cut them."""
+"""Number of prompts with a far too low token count after which a server is reported to cut prompts."""
 
 OFFLINE_JUDGE = "judge offline: a string rule in place of a judge; it checks the harness and is no judged score."
 
 
 def notes(run: Summary) -> tuple[Note, ...]:
-    """All that is to be said about a run."""
+    """All notes about a run."""
     return (*_what_they_are(run), *_whose_they_are(run), *_what_contradicts_them(run))
 
 
@@ -153,7 +154,7 @@ def _what_contradicts_them(run: Summary) -> Iterator[Note]:
 
 
 def other_than(role: str, name: str | None, served: Mapping[str, int]) -> Iterator[str]:
-    """That a role was answered by other models than the one of its name. served: name that a server gives -> calls."""
+    """A line if other models than the one named answered a role. served: name that a server reports -> calls."""
     others = {other: calls for other, calls in served.items() if name and not same_name(name, other)}
     if others:
         answered = ", ".join(f"'{other}' ({counted(calls, 'call')})" for other, calls in others.items())
@@ -161,7 +162,7 @@ def other_than(role: str, name: str | None, served: Mapping[str, int]) -> Iterat
 
 
 def trained_text(trained: Contamination) -> str:
-    """What is known of the models' training data, in words."""
+    """What is known about the models' training data, in words."""
     how = f": {'; '.join(trained.notes)}" if trained.notes else ""
     text = f"{trained.mark} ({', '.join(trained.by)}{how})"
     if trained.known is not None:
@@ -173,5 +174,5 @@ def trained_text(trained: Contamination) -> str:
 
 
 def parts_line(parts: Mapping[str, Average]) -> str:
-    """What a judged score of summaries is made of."""
+    """The parts of a judged score of summaries."""
     return ", ".join(f"{part} {percent(row.value)}" for part, row in parts.items())

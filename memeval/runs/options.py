@@ -1,4 +1,4 @@
-"""`memeval run` as typed, on the command line or in Python, before anything of it was looked up."""
+"""The options of `memeval run` as typed, on the command line or in Python, before anything is looked up."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from memeval.errors import UsageError, suggest
 from memeval.models.limits import Policy
 
 CONCURRENCY = 16
-"""Contexts that are open at once, and calls in flight per endpoint."""
+"""Default number of contexts in progress at once, and of calls in flight per endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. answer_budgets: tokens, a run for each; () for
-    the task's own. limit: questions per task, 0 = all, None = the card's, and so are repeats. policy: how calls go over the
-    wire, in no identity. max_cost (USD), max_calls: what all runs together may send. settings: parameter of the agents ->
-    the values that are tried. prompts: role -> file. tags: role (or "model") -> which checkpoint it is. label: a name of the
-    runs, for people. thinking: role (or "model") -> auto, on or off."""
+    """The options of `memeval run`. models: role (or "model") -> NAME[@URL]. answer_budgets: tokens, one run for each;
+    () for the task's own. limit: questions per task, 0 = all, None = the card's number; likewise repeats. policy:
+    transport of calls, part of no identity. max_cost (USD), max_calls: limits for all runs together. settings:
+    parameter of the agents -> the values to try. prompts: role -> file. tags: role (or "model") -> name of the
+    checkpoint. label: a name of the runs, for people. thinking: role (or "model") -> auto, on or off."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
@@ -57,16 +57,17 @@ class Options:
 
 
 def as_typed(agents: Iterable[str], tasks: Iterable[str], given: Mapping[str, Any]) -> Options:
-    """The options of `run`, `estimate` and `doctor`. given: the fields of Options, of `Policy` and of models by their names;
-    `tags`, `thinking` and `prompts` as texts `NAME=VALUE`, `answer_budgets` as `TOKENS[,TOKENS...]`, `settings` as texts
-    `KEY=VALUE[,VALUE...]` or as they are.
+    """The options of `run`, `estimate` and `doctor`. given: the fields of Options, of `Policy` and of models by name;
+    `tags`, `thinking` and `prompts` as texts `NAME=VALUE`, `answer_budgets` as `TOKENS[,TOKENS...]`, `settings` as
+    texts `KEY=VALUE[,VALUE...]` or as a mapping.
 
-    Raises UsageError for a text that cannot be read."""
+    Raises UsageError for a text that cannot be read.
+    """
     left = dict(given)
     settings = left.pop("settings", {})
     return Options(
-        agents=_listed(agents),
-        tasks=_listed(tasks),
+        agents=_listed("--agent", agents),
+        tasks=_listed("--task", tasks),
         models={role: name for role in MODELS if (name := left.pop(role, None))},
         tags=dict(map(_tag, left.pop("tags", ()))),
         prompts=dict(map(_prompt, left.pop("prompts", ()))),
@@ -80,15 +81,20 @@ def as_typed(agents: Iterable[str], tasks: Iterable[str], given: Mapping[str, An
 
 
 def policy(given: dict[str, Any]) -> Policy:
-    """How calls go over the wire; takes its options out of `given`."""
+    """The transport policy; removes its options from `given`."""
     wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
     wire["wait_at_start"] = wire["wait"]
     return Policy(**{key: value for key, value in wire.items() if value is not None})
 
 
-def _listed(names: Iterable[str]) -> tuple[str, ...]:
-    """`a,b` is a and b, unless it is a command (`cmd:...`) or there is a file of that name (`FILE` or `FILE:Class`)."""
-    return tuple(part for name in names for part in ([name] if _is_one(name) else name.split(",")) if part)
+def _listed(flag: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Split `a,b` into a and b, unless it is a command (`cmd:...`) or the name of a file (`FILE` or `FILE:Class`)."""
+    found: list[str] = []
+    for name in names:
+        if not name.strip(","):
+            raise UsageError(f"{flag} {name}: expected NAME[,NAME...]")
+        found += [name] if _is_one(name) else filter(None, name.split(","))
+    return tuple(found)
 
 
 def _is_one(name: str) -> bool:
@@ -112,7 +118,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _budgets(text: str | None) -> tuple[int, ...]:
-    """`1024,256`, each once."""
+    """Parse `1024,256`; duplicates count once."""
     parts = [] if text is None else [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) for part in parts):
         raise UsageError(f"--answer-budget {text}: expected TOKENS[,TOKENS...], each 1 or more")

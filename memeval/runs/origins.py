@@ -1,7 +1,7 @@
-"""Which servers made the stored replies of a run, and whether they still have the same models.
+"""Find out which servers made the stored replies of a run, and whether they still serve the same models.
 
-Read before a run starts, from what its folder remembers and what the servers list now (`GET /models`). A server that cannot
-be asked is no reason to stop: a finished run is read back without it.
+This is checked before a run starts, from the run's folder and the servers' model lists (`GET /models`). A server that
+does not reply does not stop the run: a finished run is read back without it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ from memeval.runs.run import finished, wanted
 from memeval.runs.spec import RunSpec
 
 PATIENCE = 2.0
-"""Seconds that a server has for its list of models."""
+"""Seconds within which a server must return its list of models."""
 
 Origins = dict[str, tuple[Origin, ...]]
 
 
 def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Planned]:
-    """The runs with what their servers say of the models. same_model: take what the servers list now for the models that
-    made the stored replies, and remember it.
+    """The runs with the models that their servers report. same_model: accept the listed models as those that made the
+    stored replies, and record that.
 
-    Raises UsageError where a model is another one than made the stored replies of a run, and where a model of a run that
-    has something left to ask cannot be opened (a missing key or extra): before anything is paid for."""
+    Raises UsageError, before anything is paid for, if a model differs from the one that made the stored replies of a
+    run, or if a model of a run with open questions cannot be opened (a missing key or extra).
+    """
     for planned in plans:
         _check_models(planned)
     servers = {place(model): model for planned in plans for model in planned.spec.models.values() if place(model)}
@@ -49,14 +50,14 @@ def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Pla
 
 
 def place(model: ModelSpec) -> str:
-    """Where a model is: the URL of its server, the name of its provider, or "" where it is on this machine."""
+    """The place of a model: the URL of its server, the name of its provider, or "" on this machine."""
     where = registry.route(model)
     return where.endpoint if where.provider.needs_url else ""
 
 
 def _check_models(planned: Planned) -> None:
     models = {**planned.spec.models, **({"judge": planned.judge} if planned.judge else {})}
-    models = {role: model for role, model in models.items() if registry.fills_cache(model)}  # the others need nothing
+    models = {role: model for role, model in models.items() if registry.fills_cache(model)}  # the others run in this process
     if not models or wanted(planned) <= finished(planned):
         return
     for role, model in models.items():
@@ -100,7 +101,7 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
 
 
 def _origin(model: ModelSpec, served: Served | None) -> Origin:
-    """What a server says of a model, today."""
+    """What a server reports about a model now."""
     where = registry.route(model)
     today = time.strftime("%Y-%m-%d")
     if served is None:
@@ -116,12 +117,12 @@ def _origin(model: ModelSpec, served: Served | None) -> Origin:
 
 
 def _checkpoint(origin: Origin) -> str:
-    """What tells the weights of a model from others of its name, as far as its server says so."""
+    """What distinguishes the weights of a model from others of the same name, as far as its server reports it."""
     return origin.root or (origin.ids[0] if len(origin.ids) == 1 else "")
 
 
 def _used(spec: RunSpec) -> Origins:
-    """The servers that made the replies stored by a run and by its memory, as far as roles were answered."""
+    """The servers that made the stored replies of a run and of its memory, by role."""
     folder = RunFolder(spec.folder)
     manifest = folder.manifest()
     answering = _answered(folder.samples()) if manifest and manifest.origins else set()
@@ -135,22 +136,22 @@ def _used(spec: RunSpec) -> Origins:
 
 
 def _answered(rows: Iterable[SampleRow | OperationRow]) -> set[str]:
-    """The roles of which a reply is stored: a call that failed has no tokens."""
+    """The roles with a stored reply: a failed call has no tokens."""
     return {role for row in rows for role, used in row.tokens.items() if used.prompt or used.completion}
 
 
 def _different(before: Sequence[Origin], now: Origin, model: ModelSpec) -> str | None:
-    """How a model differs from each of those that made the stored replies; None where nothing is known to differ."""
+    """How a model differs from all models that made the stored replies; None if no difference is known."""
     phrases = [difference(one, now, registry.route(model).name) for one in before if one.ids]
     return phrases[-1] if phrases and all(phrases) else None
 
 
 def difference(before: Origin, now: Origin, name: str) -> str | None:
-    """How the model `name` differs from the one that made stored replies, as a phrase; None where it is the same, or where
-    there is nothing to compare.
+    """How the model `name` differs from the one that made stored replies, as a phrase; None if it is the same or cannot
+    be compared.
 
-    Compared are the id under which it is listed, and its root. The other models of a server come and go: a server that lists
-    the name nowhere, before or now, has another model where it lists none of those that it listed.
+    The id in the model list and its root are compared. Other models of a server come and go; a server that never listed
+    the name counts as changed if it lists none of the models that it listed before.
     """
     if not before.ids or not now.ids:
         return None
@@ -167,13 +168,14 @@ def _names(ids: Sequence[str]) -> str:
 
 
 def _unproven(before: Sequence[Origin], now: Origin) -> Origin | None:
-    """The first server that made stored replies at another URL, or whose list there is not to compare with the one now."""
+    """The first server that made stored replies at another URL, or whose model list cannot be compared with the current
+    one."""
     compared = bool(now.ids) and any(one.ids for one in before)
     return next((one for one in before if one.url != now.url or not compared), None)
 
 
 def _added(before: tuple[Origin, ...], now: Origin) -> tuple[Origin, ...]:
-    """With the server as it is now, where it is not among them as it is."""
+    """`before`, with the current state of the server if it is new."""
     known = {(one.url, one.ids, one.root) for one in before}
     silent = not now.ids and any(one.url == now.url for one in before)
     return before if silent or (now.url, now.ids, now.root) in known else (*before, now)

@@ -1,7 +1,9 @@
-"""From what a user typed to runs: cards found, models resolved, data read, everything checked before anything is spent."""
+"""Turn the user's options into runs: find cards, resolve models, read data, and check everything before any money is
+spent."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import sys
@@ -34,11 +36,12 @@ from memeval.yamlfile import at_key
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A run ready to go: the spec (with its folder), the loaded task and the ids of the questions to ask, in order.
+    """A run that is ready to start: the spec (with its folder), the loaded task and the ids of the questions to ask, in
+    order.
 
-    judge: who judges the answers afterwards, by its own prompt text if one is given; neither is part of the run's identity.
-    claims: what its models are known to have been trained on. origins: role -> the servers of its replies, stored ones and
-    those to come; read_back: stored replies whose model is not known to be the same (origins.py).
+    judge: the model that judges the answers afterwards, with its own prompt text if one is given; neither is part of
+    the run's identity. claims: what its models are known to have been trained on. origins: role -> the servers of its
+    stored and future replies; read_back: stored replies whose model may have changed (origins.py).
     """
 
     spec: RunSpec
@@ -52,9 +55,10 @@ class Planned:
 
 
 def plan(options: Options) -> list[Planned]:
-    """Every run the options name, tasks outermost. Raises UsageError before anything is run or paid for.
+    """Plan every run that the options name, tasks outermost. Raises UsageError before anything is run or paid for.
 
-    A task of a suite whose data are not at hand is left out, with a line on stderr, as long as another is left."""
+    A task of a suite is left out, with a line on stderr, if its data are missing and another task remains.
+    """
     config = read_config()
     agents = [spec for name in options.agents for spec in agent_specs(name, options)]
     check_settings_used(agents, options)
@@ -72,7 +76,7 @@ def plan(options: Options) -> list[Planned]:
         try:
             task = load(card, settings)
         except NoData as error:
-            if typed in named:  # asked for by its own name
+            if typed in named:  # named by the user, not by a suite
                 raise
             absent.append(error)
             continue
@@ -115,12 +119,12 @@ def plan(options: Options) -> list[Planned]:
 
 
 def suites(options: Options) -> dict[str, list[str]]:
-    """What was typed as a task -> the tasks it stands for: those of a suite, or itself."""
+    """Task name as typed -> the tasks of that suite, or the task itself."""
     return {name: plugins.find_suite(name, options.tasks_dir) or [name] for name in options.tasks}
 
 
 def checked_task(name: str, options: Options) -> TaskCard:
-    """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, judge, tokenizer."""
+    """The card of a task, after checking everything it names: metrics, headline, reader prompt, judge, tokenizer."""
     card = plugins.find_task(name, options.tasks_dir)
     if options.exact_tokens:
         card = cards.with_variant(card, f"tokens-{options.exact_tokens}")
@@ -135,16 +139,27 @@ def checked_task(name: str, options: Options) -> TaskCard:
     if card.judge:
         from memeval.judging.prompts import checked_family
 
-        checked_family(card.judge, f"{at_key(Path(card.path), 'judge')}: ")
-    tokens.counter(card.tokenizer)
+        with _key(card, "judge"):
+            checked_family(card.judge)
+    with _key(card, "tokenizer"):
+        tokens.counter(card.tokenizer)
     return card
+
+
+@contextlib.contextmanager
+def _key(card: TaskCard, key: str) -> Iterator[None]:
+    """Name the line of a key whose value is refused."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{at_key(Path(card.path), key)}: {error}") from None
 
 
 # -- agents -----------------------------------------------------------------------------------------------------------
 
 
 def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
-    """One spec per point of the grid that `--set` spans over the parameters this agent has."""
+    """One spec for each combination of `--set` values of parameters that this agent has."""
     card = plugins.find_agent(name, options.agents_dir)
     name = card.name if name in plugins.ALIASES else name
     if card.agent in plugins.CONTROLS:
@@ -163,13 +178,13 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
         agent = made(card, params)
-        if plugins.is_foreign(agent):  # what only its server knows
+        if plugins.is_foreign(agent):  # facts that only the server knows, such as its version
             params |= agent.reported_params()
         yield agent_spec(name, card, params, agent, replayable)
 
 
 def agent_spec(typed: str, card: AgentCard, params: Mapping[str, Any], agent: Any, replayable: bool) -> AgentSpec:
-    """The spec of an agent that was made of these parameters. typed: its name on the command line."""
+    """The spec of an agent with these parameters. typed: its name on the command line."""
     wanted = getattr(agent, "chunk_tokens", 0)
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
         raise UsageError(
@@ -180,8 +195,8 @@ def agent_spec(typed: str, card: AgentCard, params: Mapping[str, Any], agent: An
 
 
 def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
-    """An agent of these parameters. Those that the constructor refuses are bad input, found before anything is spent; so is
-    whatever it raises."""
+    """Construct an agent with these parameters. An exception of the constructor is a UsageError, raised before anything
+    is spent."""
     cls = plugins.agent_class(card)
     try:
         return cls(**params)
@@ -214,7 +229,7 @@ def _named(cls: Any) -> list[inspect.Parameter]:
 
 
 def _check_values_given(card: AgentCard, options: Options) -> None:
-    """Raises UsageError for a parameter without default that neither the card nor `--set` has a value for."""
+    """Raises UsageError for a parameter that has no default and no value in the card or in `--set`."""
     for parameter in _named(plugins.agent_class(card)):
         name = parameter.name
         if parameter.default is parameter.empty and name not in card.params and name not in options.settings:
@@ -225,7 +240,7 @@ def _check_values_given(card: AgentCard, options: Options) -> None:
 
 
 def check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
-    """Raises UsageError for a key of `--set` that is a parameter of none of the agents."""
+    """Raises UsageError for a key of `--set` that no agent has as a parameter."""
     known = {name for agent in agents if not agent.is_control for name in parameters(agent.card)}
     for key in options.settings:
         if key not in known:
@@ -234,7 +249,7 @@ def check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
 
 
 def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:
-    """Raises UsageError for what the judge could not do with these questions or this prompt, before the run is paid for."""
+    """Raises UsageError, before the run is paid for, if the judge cannot judge these questions or use this prompt."""
     from memeval.judging.judge import check_keypoints, family_of
     from memeval.judging.prompts import SHARES, prompt_hash
 

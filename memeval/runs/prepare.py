@@ -1,4 +1,4 @@
-"""From a built context to what the engine feeds: chunks, and the positions at which questions are asked."""
+"""Turn a context into what the engine feeds to an agent: chunks, and the positions at which questions are asked."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from memeval.tasks.chunking import PackedChunk, pack
 
 @dataclass(frozen=True, slots=True)
 class AskPoint:
-    """Questions asked at one position. `chunks` are those of the visible prefix; the first `shared` of them are chunks of
-    the whole stream too, the rest (at most the last one) ends where the prefix ends."""
+    """Questions asked at one position. `chunks` are the chunks of the visible prefix. The first `shared` of them are
+    chunks of the whole stream too; the rest (at most one) ends where the prefix ends."""
 
     position: int | None
     chunks: tuple[PackedChunk, ...]
@@ -27,8 +27,8 @@ class AskPoint:
 
 @dataclass(frozen=True, slots=True)
 class PackedContext:
-    """One context, ready to run: its whole stream packed, and what is asked where. digest: of its units. other: chunks of
-    another stream, for the control that recalls from there."""
+    """One context, ready to run: its packed stream, and the questions by position. digest: of its units. other: chunks
+    of another stream, for the control that recalls from there."""
 
     context: Context
     ref: ContextRef
@@ -39,18 +39,18 @@ class PackedContext:
     other: tuple[PackedChunk, ...] = ()
 
     def place(self, point: AskPoint) -> int | None:
-        """The position of a point as rows of the memory have it: None at the end of the stream, however it was said."""
+        """The position as rows of the memory record it: None at the end of the stream."""
         return None if point.position == len(self.context.units) else point.position
 
 
 def prepare(
     context: Context, ref: ContextRef, chunk_tokens: int, count: Callable[[str], int], apart: bool = False
 ) -> PackedContext:
-    """Pack the stream once, and of each asked prefix its last chunk. Questions come in order of position, then in the
-    context's order. apart: no two units share a chunk (the card's `one_unit_per_chunk`).
+    """Pack the stream once, and the last chunk of each prefix at whose end questions are asked. Questions are ordered
+    by position, then as in the context. apart: no two units share a chunk (the card's `one_unit_per_chunk`).
 
-    The chunks of a prefix are a prefix of the stream's chunks but for the last (chunking.pack), so a fork needs at most one
-    chunk of its own.
+    The chunks of a prefix are a prefix of the stream's chunks except for the last one (chunking.pack), so a fork needs
+    at most one chunk of its own.
     """
     wanted = set(ref.question_ids)
     by_position: dict[int, list[Question]] = {}
@@ -58,13 +58,13 @@ def prepare(
         if question.id in wanted:
             end = len(context.units) if question.position is None else question.position
             by_position.setdefault(end, []).append(question)
-    if ref.visible_question:  # one ingest per question: each is a context of its own in the run's records
+    if ref.visible_question:  # one ingest per question: each question has its own context in the records
         context = dataclasses.replace(context, id=f"{context.id}?{ref.visible_question}")
     stream = tuple(pack(context.units, chunk_tokens, count, apart))
     starts = [chunk.units[0] for chunk in stream]
     points = []
     for end in sorted(by_position):
-        shared = bisect_left(starts, end)  # chunks that hold some of the prefix
+        shared = bisect_left(starts, end)  # number of chunks that overlap the prefix
         own: tuple[PackedChunk, ...] = ()
         if shared and stream[shared - 1].units[-1] >= end:
             shared -= 1
@@ -84,10 +84,10 @@ def _last_chunk(
     count: Callable[[str], int],
     apart: bool,
 ) -> PackedChunk:
-    """The last chunk of `units[:end]`: what chunk `index` of the whole stream holds of them.
+    """The last chunk of `units[:end]`: the part of chunk `index` of the whole stream that lies before `end`.
 
-    Packing starts afresh with each chunk, so only units from the last chunk that begins with a whole unit are packed again:
-    a few, however long the stream is.
+    Packing restarts at each chunk, so only the units since the last chunk that begins with a whole unit are packed
+    again: a few, however long the stream is.
     """
     first = index
     while first and stream[first].units[0] == stream[first - 1].units[-1]:
@@ -103,7 +103,7 @@ def observed(chunk: PackedChunk) -> Chunk:
 
 
 def evidence_rows(question: Question, chunks: Sequence[PackedChunk], units: Sequence[Unit]) -> tuple[EvidenceRow, ...]:
-    """The evidence of a question with the ids of the chunks, of those that its prefix has, that hold one of its units."""
+    """The evidence of a question, each piece with the ids of those of `chunks` that contain one of its units."""
     found = []
     for piece in question.evidence:
         wanted = set(piece.units)
@@ -113,5 +113,5 @@ def evidence_rows(question: Question, chunks: Sequence[PackedChunk], units: Sequ
 
 
 def titles(piece: Evidence, units: Sequence[Unit]) -> tuple[str, ...]:
-    """The titles of the documents that hold a piece of evidence, each once."""
+    """The titles of the documents that hold a piece of evidence, without duplicates."""
     return tuple(dict.fromkeys(units[at].title for at in piece.units if units[at].title))

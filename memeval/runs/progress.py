@@ -1,6 +1,6 @@
-"""What a user sees while runs go on: a live display on a terminal, one line a minute elsewhere, nothing with --quiet.
+"""Progress of runs: a live display on a terminal, one line a minute elsewhere, nothing with --quiet.
 
-Everything goes to stderr, so that stdout holds results alone.
+Everything goes to stderr, so stdout holds only results.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from memeval.runs.signals import AgentSlow, ContextDone, Event
 from memeval.wording import counted
 
 MINUTE = 60.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines without a terminal."""
 
 
 @dataclass
 class Position:
-    """Where a command is in its runs. sizes: samples of each run, as if none was there yet. number: of the run that goes on,
-    from 1. seconds, samples: spent on the runs before it, and what they got."""
+    """How far a command has come. sizes: samples of each run, including finished ones. number: of the current run, from
+    1. seconds, samples: totals of the runs before it."""
 
     sizes: Sequence[int] = (0,)
     number: int = 1
@@ -35,13 +35,13 @@ class Position:
 
     @property
     def later(self) -> int:
-        """Samples of the runs that come after the one that goes on."""
+        """Samples of the runs after the current one."""
         return sum(self.sizes[self.number :])
 
 
 class Progress:
-    """Counts events of one run and shows them. contexts, samples: still to do. position: of the run among those of the
-    command; None for the only one."""
+    """Counts the events of one run and shows them. contexts, samples: numbers still to do. position: of the run among
+    those of the command; None if it is the only one."""
 
     def __init__(
         self, label: str, contexts: int, samples: int, *, quiet: bool = False, position: Position | None = None
@@ -77,7 +77,7 @@ class Progress:
         self.position.samples += self._share() * self.samples
 
     def _speak(self) -> None:
-        """A line every minute, also while nothing happens."""
+        """Print a line every minute, even if nothing happens."""
         while not self._ended.wait(MINUTE):
             print(self.line(), file=sys.stderr, flush=True)
 
@@ -99,8 +99,8 @@ class Progress:
                 self.completion += used.completion
 
     def line(self) -> str:
-        """Which run of how many, contexts, questions, chunks, calls per second, tokens, failures, time left of all runs, and
-        the agent's method that does not return, if there is one."""
+        """The number of the run, contexts, questions, chunks, calls per second, tokens, failures, the time left for all
+        runs, and the agent's method that has not returned, if any."""
         now = time.monotonic()
         self._recent.append((now, self.calls))
         since, before = self._recent[0]
@@ -119,11 +119,11 @@ class Progress:
         )
 
     def _share(self) -> float:
-        """How much of this run is done, from 0 to 1."""
+        """The finished share of this run, from 0 to 1."""
         return max(self.done_samples / max(self.samples, 1), self.done_contexts / max(self.contexts, 1))
 
     def _left(self, now: float) -> str:
-        """The time that the samples left in all runs will take, at the speed of those so far."""
+        """The time left for the samples of all runs, at the speed so far."""
         done = self._share() * self.samples
         if not self.position.samples + done:
             return "time left unknown"

@@ -1,4 +1,4 @@
-"""The prompts of a run: what an agent ships, what its card replaces, and what the user does (docs/prompts.md)."""
+"""The prompts of a run: those of the agent, and replacements by its card and by the user (docs/prompts.md)."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from memeval.protocol import of_agent, scored
 from memeval.yamlfile import at_key
 
 GENERAL = ("reader",)
-"""Parts that are no agent's own."""
+"""Parts that belong to no agent."""
 
 
 def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
-    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
+    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty if the class declares
+    none."""
     own: Any = {}
     if card.agent not in plugins.CONTROLS:
-        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
+        with suppress(UsageError):  # a class that cannot be loaded is reported where it is used
             own = getattr(plugins.agent_class(card), "prompts", {})
     return own if isinstance(own, Mapping) or (isinstance(own, str) and own in sets()) else {}
 
 
 def set_of(card: AgentCard) -> str:
-    """The shipped set that an agent's prompts are of: its card's, else its class's; empty where it has none."""
+    """The shipped set of an agent's prompts: its card's, else its class's; empty if it has none."""
     own = card.prompt_set or own_prompts(card)
     return own if isinstance(own, str) else ""
 
 
 def shipped_texts(card: AgentCard) -> Mapping[str, str]:
-    """part -> text, of the prompts that an agent has unless a file replaces them."""
+    """part -> text of an agent's prompts before any file replaces them."""
     own = card.prompt_set or own_prompts(card)
     return shipped(own) if isinstance(own, str) else own
 
 
 def replaced(card: AgentCard, typed: Mapping[str, str]) -> dict[str, str]:
-    """part -> text, of all that is not as the agent's class has it: by the set that its card names, by its card's prompt
-    files (relative to it), and by `--prompt PART=FILE` (typed: part -> file), as far as this agent has the part. Raises
+    """part -> text of every part that differs from the agent's class: by the set that its card names, by the card's
+    prompt files (relative to it), or by `--prompt PART=FILE` (typed: part -> file) if this agent has the part. Raises
     UsageError."""
     texts = shipped_texts(card)
-    declared = bool(texts) or card.agent in (*plugins.AGENTS, *plugins.CONTROLS)  # else a class may read what it likes
+    declared = bool(texts) or card.agent in (*plugins.AGENTS, *plugins.CONTROLS)  # else the class may read any part
     known = {"memory": "system"} if "system" in texts else {}
     known |= {part: part for part in (*GENERAL, *texts)}
     for part in card.prompts:
@@ -60,8 +61,8 @@ def replaced(card: AgentCard, typed: Mapping[str, str]) -> dict[str, str]:
 
 
 def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> tuple[str, ...]:
-    """What is known to differ from a published protocol: what the cards say, and which texts are not the authors'. prompts:
-    of the run's identity."""
+    """Known differences from a published protocol: those that the cards list, and prompt texts that are not the
+    authors'. prompts: of the run's identity."""
     found = [*agent.deviations, *task.deviations]
     rule, headline = of_agent(task.published_metrics, agent), scored(task, agent).headline
     if task.protocol and rule not in ("", "judge", headline):
@@ -77,7 +78,7 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
 
 
 def users_parts(agent: AgentCard | None, prompts: Mapping[str, str]) -> list[str]:
-    """The parts of a run's prompts that are neither shipped nor the authors'. agent: None where its card is gone. prompts:
+    """The parts of a run's prompts that are neither shipped nor the authors'. agent: None if its card is gone. prompts:
     of the run's identity."""
     ours = shipped_texts(agent) if agent else {}
     return [
@@ -90,7 +91,7 @@ def users_parts(agent: AgentCard | None, prompts: Mapping[str, str]) -> list[str
 
 
 def check_parts(cards: Sequence[AgentCard], typed: Mapping[str, str]) -> None:
-    """Raises UsageError for a part of `--prompt` that no agent of a run has."""
+    """Raises UsageError for a part of `--prompt` that no agent of the run has."""
     known = {"memory", "judge", *GENERAL, *(part for card in cards for part in shipped_texts(card))}
     for part in typed:
         if part not in known:

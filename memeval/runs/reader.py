@@ -1,4 +1,4 @@
-"""Answering one question: what the reader sees of the recall, its reply, and the sample that holds both."""
+"""Answer one question: what the reader sees of the recall, its reply, and the sample that records both."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Emit = Callable[[Row], None]
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
-    """What the reader sees of a recall: `items` in reading order, and `sizes`, their tokens. Beyond the budget were
-    `dropped` whole items, and `lost` tokens."""
+    """What the reader sees of a recall: `items` in reading order, and their tokens `sizes`. `dropped` items and `lost`
+    tokens exceeded the budget."""
 
     items: tuple[Item, ...] = ()
     sizes: tuple[int, ...] = ()
@@ -44,9 +44,9 @@ def reader_call(
     answer_tokens: int,
     before: str = "",
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """(messages, parameters) of the reader's call. items: None for no memory block at all. name: of the reader's prompt;
-    texts: by part, what is in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing.
-    before: what stands before a question, for a part `question` that has a place for it."""
+    """(messages, parameters) of the reader's call. items: None for no memory block. name: of the reader's prompt;
+    texts: part -> replacement text. answer_tokens: the task card's limit for an answer, 0 if it sets none. before: text
+    before a question, for a part `question` that has a place for it."""
     memory = None if items is None else [(item.kind, item.text) for item in items]
     system = texts.get("reader") or prompts.READER[name]
     messages = prompts.reader_messages(system, memory, question.text, question.time, question.options, texts, before)
@@ -56,13 +56,13 @@ def reader_call(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as it was asked in one context and repeat, before it is answered.
+    """A question that was asked in one context and repeat, before it is answered.
 
-    recall: what the agent returned; None: the answer sees no memory block at all. recalling: what the recall cost, or why it
-    failed. held: tokens of the memory then; entries: all that was in it, None where the agent does not list it;
-    evidence_held: of each piece of the evidence, whether it was (SampleRow). session: of the agent; native: the agent, where
-    it answers by itself. rule: gives the answer of a control without a reader, from what of the recall fits the budget.
-    not_applicable: why a control has no answer.
+    recall: what the agent returned; None if the reader gets no memory block. recalling: what the recall cost, or why it
+    failed. held: tokens of the memory at that time; entries: its content, None if the agent does not list it;
+    evidence_held: for each piece of evidence, whether the memory held it (SampleRow). session: of the agent; native:
+    the agent, if it answers by itself. rule: the answer of a control without a reader, from the part of the recall that
+    fits the budget. not_applicable: why a control has no answer.
     """
 
     context_id: str
@@ -81,12 +81,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class AnswerStage:
-    """The answers of one run. Runs that differ only in answer budget, reader, its prompt or answer repeats are stages over
-    one memory and one recall.
+    """The answers of one run. Runs that differ only in answer budget, reader, reader prompt or answer repeats are
+    stages over one memory and one recall.
 
-    routes: role -> route of its calls (models/bound.py). emit: takes the rows of this run. done: samples that are finished
-    and are not asked again. phase: of its calls; each run that is answered in one process has its own, so that its answers
-    are stored by it.
+    routes: role -> route of its calls (models/bound.py). emit: takes the rows of this run. done: finished samples,
+    which are not asked again. phase: of its calls; each of the runs that are answered in one process has its own, so
+    that its replies go to its own store.
     """
 
     spec: RunSpec
@@ -96,21 +96,21 @@ class AnswerStage:
     phase: str = "answer"
 
     def bound(self, role: str, repeat: int, agent: int = 0) -> BoundModel:
-        """The model of a role, for one session. agent: number of the agent that gets it."""
+        """The model of a role, for one session. agent: the number of the agent that uses it."""
         model = self.spec.models[role]
         return BoundModel(model.name, role, self.routes[role], model.params, repeat, agent, registry.route(model).kind)
 
     def open(self, question: Question, repeat: int) -> list[int]:
-        """The answer repeats of a question that are still to be asked."""
+        """The answer repeats of a question that are still open."""
         return [n for n in range(self.spec.answer_repeats) if (question.id, repeat, n) not in self.done]
 
     async def answer(self, asked: Asked, number: int) -> None:
-        """Have a question answered once, by the reader unless the agent or a rule does it, and emit the sample."""
+        """Answer a question once, by the reader, the agent or a rule, and emit the sample."""
         view = None if asked.recall is None else self.view(asked.recall)
-        ledger = Ledger(self.phase, answer=number if asked.native else 0)  # the reader says itself which answer it gives
+        ledger = Ledger(self.phase, answer=number if asked.native else 0)  # the reader's request holds the number itself
         if asked.recalling is not None:
             ledger.failures.extend(asked.recalling.failures)
-            if number == 0:  # the cost of the recall is booked once, with the first answer
+            if number == 0:  # the cost of the recall counts once, with the first answer
                 ledger.calls.update(asked.recalling.calls)
                 ledger.tokens.update(asked.recalling.tokens)
                 ledger.services.update(asked.recalling.services)
@@ -128,7 +128,7 @@ class AnswerStage:
         self.sample(asked, number, ledger, view or ReaderView(), text)
 
     async def _by_itself(self, agent: AgentRunner, asked: Asked, kept: Recall, ledger: Ledger) -> str | None:
-        """The agent's own answer; None where it raises."""
+        """The agent's own answer; None if it raises."""
         times, text = Times(), None
         try:
             with agent.booking(ledger), times.of("answer", ledger):
@@ -139,9 +139,9 @@ class AnswerStage:
         return text
 
     async def read(self, question: Question, view: ReaderView | None, repeat: int, number: int) -> str:
-        """The reader's answer from what was recalled; None means no memory block at all (closed-book).
+        """The reader's answer from the recall; None means no memory block (closed-book).
 
-        T = 0, and at most as many tokens as the task's card grants an answer, unless the role is configured otherwise.
+        Temperature 0, and at most the task card's number of tokens, unless the role is configured otherwise.
         """
         name = self.spec.task.reader_prompt if view is not None else "closed-book"
         items = None if view is None else view.items
@@ -151,10 +151,10 @@ class AnswerStage:
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:
-        """The items of a recall that fit the budget, with what separates them.
+        """The items of a recall that fit the budget, including separators.
 
-        Beyond it the lowest-ranked items are dropped. A first item that alone exceeds it (a memory of free text) is cut to
-        its first tokens instead.
+        The lowest-ranked items are dropped. If the first item alone exceeds the budget (a memory of free text), its
+        first tokens are kept.
         """
         if not recall.items:
             return ReaderView()
@@ -178,7 +178,8 @@ class AnswerStage:
     def sample(
         self, asked: Asked, number: int, ledger: Ledger, view: ReaderView = ReaderView(), text: str | None = None
     ) -> None:
-        """Emit the row of one answer and the texts that it names. It holds no clock: the same answer has the same row."""
+        """Emit the row of one answer and the texts that it refers to. It contains no time stamp, so equal answers have
+        equal rows."""
         items = []
         for item, size in zip(view.items, view.sizes, strict=True):
             sha = text_sha(item.text)
@@ -187,7 +188,7 @@ class AnswerStage:
             items.append(
                 RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size, kind=item.kind)
             )
-        reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
+        reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a reply that was cut off
         recalling = asked.recalling if number == 0 else None
         self.emit(
             SampleRow(

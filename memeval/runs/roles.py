@@ -1,4 +1,4 @@
-"""Which model plays which role of a run: as typed, else the environment's, memeval.yaml's, the card's, `offline`."""
+"""Choose the model of each role: as typed, else from the environment, memeval.yaml, the card, or `offline`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from memeval.runs.spec import AgentSpec
 
 
 def chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
-    """What the user set for a role, or for all (`model`)."""
+    """The user's setting for a role, or for all roles (`model`)."""
     return options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role)
 
 
 def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
-    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline. The
-    reader of an agent that answers by itself is the model of its memory, unless another is named."""
+    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline.
+    The reader of an agent that answers by itself is the model of its memory, unless another is named."""
     control = controls.BY_NAME.get(agent.card.agent)
     if control and control.rule:
         return {}
@@ -38,7 +38,7 @@ def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -
 
 def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:
     """The model of one role. An entry of memeval.yaml or of the card may be a mapping: `name`, sampling parameters,
-    `context` (the window, tokens), `tag` (which checkpoint), and `backend` (how a vllm/ or hf/ model is started)."""
+    `context` (the window, tokens), `tag` (which checkpoint), and `backend` (how to start a vllm/ or hf/ model)."""
     shared = role != "embedder"  # --model never means an embedding model
     variable, base_url = f"MEMEVAL_{role.upper()}", options.base_url or _base_url(config)
     candidates = [
@@ -55,7 +55,7 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     where, entry, url = next((found for found in candidates if found[1]), ("", "offline", None))
     name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
     if not options.base_url and ("@http" in name or registry.runs_here(ModelSpec(name))):
-        url = None  # a URL set once, for all, does not carry off a model that says itself where it is
+        url = None  # a URL for all models does not move a model that names its own place
     try:
         return _as_typed(model_spec(entry, url), role, options)
     except UsageError as error:
@@ -65,7 +65,7 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
 
 
 def _as_typed(spec: ModelSpec, role: str, options: Options) -> ModelSpec:
-    """The spec with the tag and the thinking that were typed for its role, or for all models."""
+    """The spec with the tag and the thinking mode that were typed for its role, or for all models."""
     names = (role,) if role in ("embedder", "judge") else (role, "model")
     tag = next((options.tags[name] for name in names if name in options.tags), None)
     thinking = next((options.thinking[name] for name in names if name in options.thinking), None)
@@ -76,7 +76,7 @@ def _as_typed(spec: ModelSpec, role: str, options: Options) -> ModelSpec:
 
 
 def _base_url(config: Mapping[str, Any]) -> str | None:
-    """The URL set once, for all. Raises UsageError naming where."""
+    """The URL that is set for all models. Raises UsageError that names the setting."""
     for where, url in (("MEMEVAL_BASE_URL", os.environ.get("MEMEVAL_BASE_URL")), ("memeval.yaml", config.get("base_url"))):
         if url:
             try:
@@ -87,8 +87,8 @@ def _base_url(config: Mapping[str, Any]) -> str | None:
 
 
 def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
-    """The spec of a name, or of a mapping with a `name`; base_url makes it a literal name. Raises UsageError for what means
-    nothing."""
+    """The spec of a name, or of a mapping with a `name`; base_url makes it a literal name. Raises UsageError if the
+    entry has no meaning."""
     given = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
     name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
     if not isinstance(backend, Mapping):
@@ -109,7 +109,7 @@ def checked_tag(tag: Any) -> str:
 
 
 def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> ModelSpec | None:
-    """The judge: on any task when the flag names one, else on tasks that are made to be judged."""
+    """The judge: the model of the flag on any task, otherwise only on tasks that need a judge."""
     name = options.models.get("judge") or (card.judge and chosen("judge", options, config))
     if not name:
         return None
@@ -119,8 +119,8 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
 def with_sampling(
     models: Mapping[str, ModelSpec], card: TaskCard, agent: AgentCard, options: Options
 ) -> dict[str, ModelSpec]:
-    """A published agent and, before it, a published protocol fix how models sample. Whether they think may be typed
-    otherwise (`--thinking`), which the badge says (results/badge.py)."""
+    """Add the sampling that a published agent or, with priority, a published protocol fixes. `--thinking` may override
+    the thinking mode; the badge then says so (results/badge.py)."""
     found = {}
     for role, spec in models.items():
         fixed = {**agent.sampling.get(role, {}), **card.sampling.get(role, {})}

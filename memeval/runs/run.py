@@ -1,8 +1,8 @@
-"""The driver: opens or resumes the folders of runs, writes what the executor reports, and concludes.
+"""The driver: opens or resumes run folders, executes the contexts, writes every row, and concludes.
 
-plan -> ingest -> recall -> answer -> score -> aggregate. The same command finds the same folders and finishes them; a larger
-limit grows a folder, a smaller one reads a part of it. Runs that differ only in how they are answered are driven together:
-their contexts are read once, and each question is recalled once for all of them.
+plan -> ingest -> recall -> answer -> score -> aggregate. The same command finds the same folders and finishes them; a
+larger limit extends a folder, a smaller one reads a part of it. Runs that differ only in how they are answered are
+driven together: their contexts are read once, and each question is recalled once for all of them.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from memeval.runs.run_context import RunContext, answer_phase
 from memeval.runs.signals import AgentSlow, ContextBuilt, Event, Row
 
 REPORTED = 1.0
-"""Seconds after which an invocation writes again how far it has come."""
+"""Seconds between two reports of an invocation's progress in events.jsonl."""
 INTERRUPTED = "interrupted"
-"""Why a run stopped that the user interrupted."""
+"""The reason of a run that the user interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run as it is when the driver is done with it. summary: of the questions that were asked for. stopped: why the run
-    ended early, if it did."""
+    """The result of the driver for one run. summary: of the requested questions. stopped: why the run ended early, if
+    it did."""
 
     planned: Planned
     summary: Summary
@@ -69,11 +69,11 @@ def run(planned: Planned, *, quiet: bool = False, budget: Budget | None = None) 
 def run_together(
     plans: Sequence[Planned], *, quiet: bool = False, budget: Budget | None = None, position: Position | None = None
 ) -> list[Outcome]:
-    """Finish runs that are answered from one recall (`together`). A finished run costs no model call, and its folder need
-    not be writable. budget: what may be sent. position: of the last of them among the runs of the command, for the progress
-    display.
+    """Finish runs that share one recall (`together`). A finished run costs no model call, and its folder may be
+    read-only. budget: the limit of what may be sent. position: of the last of these runs among the runs of the command,
+    for the progress display.
 
-    Raises UsageError when a folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
+    Raises UsageError if a folder cannot be used. Ctrl-C and SIGTERM end the runs in order, resumable (`interrupted`).
     """
     left = [planned for planned in plans if wanted(planned) - finished(planned)]
     with contextlib.ExitStack() as stack:
@@ -93,7 +93,7 @@ def run_together(
 
 
 def together(plans: Sequence[Planned]) -> list[list[Planned]]:
-    """The runs of a command in groups that `run_together` takes: they differ only in how they are answered."""
+    """Group the runs of a command for `run_together`: the runs of a group differ only in how they are answered."""
     groups: list[list[Planned]] = []
     for planned in plans:
         alike = next((group for group in groups if _alike(group[0], planned)), None)
@@ -110,7 +110,7 @@ def _alike(one: Planned, other: Planned) -> bool:
 
 
 def _label(planned: Planned) -> None:
-    """Give a run that is finished already the label that was typed."""
+    """Write the typed label into the manifest of a finished run."""
     folder = RunFolder(planned.spec.folder)
     written, label = folder.manifest(), planned.spec.label
     if written and label and label != written.label and folder.writable:
@@ -118,7 +118,7 @@ def _label(planned: Planned) -> None:
 
 
 def finished(planned: Planned) -> set[Key]:
-    """The samples of the folder that are whole, and whose questions are still the same. Others are made again."""
+    """The complete samples of the folder whose questions have not changed. All others are made again."""
     folder = RunFolder(planned.spec.folder)
     found = folder.finished()
     if not (found and planned.spec.own_data):
@@ -144,8 +144,8 @@ def wanted(planned: Planned) -> set[Key]:
 
 
 class _OpenRun:
-    """A run with something left to ask, its folder open for writing until `stack` ends. first, last: when the first and the
-    last row came. sent: requests of its own answers, retries included."""
+    """A run with open samples; `stack` closes its folder. first, last: times of the first and the last row. sent:
+    requests for its own answers, including retries."""
 
     def __init__(self, planned: Planned, stack: contextlib.ExitStack) -> None:
         folder = RunFolder(planned.spec.folder)
@@ -158,7 +158,7 @@ class _OpenRun:
         self._ranks = {question: rank for rank, question in enumerate(planned.question_ids)}
         samples = folder.samples()
         kept = [row for row in samples if row.key not in self.left]
-        if len(kept) < len(samples):  # what failed or is not whole is tried again
+        if len(kept) < len(samples):  # failed and incomplete samples are tried again
             self.writer.keep_samples(kept)
         folder.write_manifest(manifest(planned))
 
@@ -169,8 +169,8 @@ class _OpenRun:
 
 
 class _Driver:
-    """Has the contexts of some runs executed, and writes each row to where it belongs: what has a clock to events.jsonl,
-    facts to files of their own. The calls and troubles of reading are written by the first run."""
+    """Executes the contexts of some runs, and writes each row to its file: rows with times to events.jsonl, facts to
+    the other files. The first run gets the calls and troubles of reading."""
 
     def __init__(self, runs: Sequence[_OpenRun], stack: contextlib.ExitStack) -> None:
         self.runs = runs
@@ -187,7 +187,7 @@ class _Driver:
         self.started = self.reported = time.monotonic()
 
     def _work(self) -> list[Work]:
-        """The contexts with something left to ask, repeat by repeat."""
+        """The contexts with open questions, repeat by repeat."""
         planned = self.planned
         refs = planned.task.refs(planned.question_ids)
         left = {(question, repeat) for run in self.runs for question, repeat, _ in run.left}
@@ -199,7 +199,7 @@ class _Driver:
         ]
 
     def run(self, quiet: bool, budget: Budget | None, position: Position | None) -> str | None:
-        """Why it stopped early; None where it did not."""
+        """Execute the contexts. Returns why the runs stopped early, or None."""
         spec = self.planned.spec
         label = f"{spec.agent.typed} on {spec.task_typed}"
         loaded = frozenset(sys.modules)
@@ -231,7 +231,7 @@ class _Driver:
                         context.stage(partial(self._answered, run), run.done, number) for number, run in enumerate(self.runs)
                     ]
                     if self.work and "reader" in spec.models and spec.agent.card.track == "reader":
-                        self.gateway.open(spec.models["reader"])  # a missing key stops it before streams are paid for
+                        self.gateway.open(spec.models["reader"])  # a missing key stops the run before it pays for streams
                     await context.engine(self._take, stages, constant).execute(task, self.work, self.memory)
         except StopRun as stop:
             stopped = str(stop)
@@ -247,7 +247,7 @@ class _Driver:
         self._show(row)
 
     def _take(self, event: Event) -> None:
-        """A row of reading, a call or a signal."""
+        """Handle a row of reading, a call or a signal."""
         first = self.runs[0]
         if isinstance(event, OperationRow):
             if self.memory is not None:
@@ -259,7 +259,7 @@ class _Driver:
         elif isinstance(event, TroubleRow):
             first.write(event)
         elif isinstance(event, TimesRow):
-            for run in self.runs:  # they have read and recalled together
+            for run in self.runs:  # all runs share reading and recall
                 run.writer.append(event)
         elif isinstance(event, ContextBuilt):
             self.build += event.seconds
@@ -267,18 +267,18 @@ class _Driver:
 
     def _show(self, event: Event) -> None:
         self.progress.see(event)
-        if not isinstance(event, AgentSlow) and time.monotonic() - self.reported >= REPORTED:  # it comes from a timer
+        if not isinstance(event, AgentSlow) and time.monotonic() - self.reported >= REPORTED:  # AgentSlow comes from a timer
             self._report()
 
     def requests(self, run: _OpenRun) -> int:
-        """Requests sent for a run, retries included; for the first, those that have no reply yet, too."""
+        """Requests sent for a run, including retries; the first run also counts requests without a reply yet."""
         if run is self.runs[0] and self.gateway is not None:
             return self.gateway.requests - sum(other.sent for other in self.runs[1:])
         return run.sent
 
     def _report(self) -> None:
-        """Write how far this invocation has come: seconds from the first call (or the first row) to the last row, beside
-        them those of building contexts."""
+        """Write this invocation's progress: the seconds from the first call (or the first row) to the last row, and the
+        seconds of building contexts."""
         now = self.reported = time.monotonic()
         for run in self.runs:
             begun = (self.gateway and self.gateway.first_call_at) or run.first

@@ -1,4 +1,4 @@
-"""All runs of a command: planned, run, and judged where they have a judge."""
+"""Plan and run all runs of a command, and judge them if they have a judge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from memeval.runs.summary import with_judge
 
 
 def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False) -> list[Outcome]:
-    """One group of runs after the other, up to the first that was stopped, in the order of their plans."""
+    """Run one group after the other, until one is stopped. Outcomes are in the order of the plans."""
     outcomes: list[Outcome] = []
     plans = plan(options)
     prices.configured()  # a wrong `prices:` is refused before anything is paid for
@@ -40,7 +40,7 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
     groups = together(plans)
     position = Position([len(wanted(planned)) for group in groups for planned in group], 0)
     stopped: Outcome | None = None
-    with keep_open():  # a server that was started, or weights that were loaded, serve the next run too
+    with keep_open():  # a started server or loaded weights serve the next run too
         for group in groups:
             position.number += len(group)
             for outcome in run_together(group, quiet=options.quiet, budget=budget, position=position):
@@ -57,15 +57,15 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
 
 
 def anew(plans: Sequence[Planned], *, fresh: bool = False, fresh_memory: bool = False) -> list[Planned]:
-    """The runs of a command, with what `--fresh` and `--fresh-memory` make anew deleted or left behind. fresh: answers;
-    fresh_memory: the memory too, in a new folder, because other runs may read the old one.
+    """Apply `--fresh` and `--fresh-memory` to the runs of a command. fresh: delete the answers; fresh_memory: also
+    start a new memory folder, because other runs may read the old one.
 
-    An agent whose memory does not follow from stored replies has a memory for each command that starts or freshens its
-    runs; those of one command share it. Raises UsageError where another process writes one of the runs.
+    A memory that does not follow from stored replies is new for each command that starts or freshens its runs; the runs
+    of one command share it. Raises UsageError if another process is writing one of the runs.
     """
     started = [RunFolder(planned.spec.folder).memory is not None for planned in plans]
     if fresh or fresh_memory:
-        for planned in plans:  # all of them first: killed before the end, none of them reads back the old answers
+        for planned in plans:  # first of all: if memeval is killed now, no run reads back its old answers
             RunFolder(planned.spec.folder).remove()
     made: dict[Path, Path] = {}
     found = []
@@ -81,8 +81,8 @@ def anew(plans: Sequence[Planned], *, fresh: bool = False, fresh_memory: bool = 
 
 
 def _judged(outcome: Outcome, options: Options, budget: Budget) -> Outcome:
-    """The run with its answers judged, where it has a judge. One that cannot be reached, and Ctrl-C, leave the run as it is,
-    to be judged again."""
+    """Judge the answers of a run, if it has a judge. If the judge cannot be reached, or on Ctrl-C, the run stays as it
+    is and can be judged again."""
     from memeval.judging.judged_run import judge_folder
     from memeval.judging.summary import judged_summary
 

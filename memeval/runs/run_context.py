@@ -1,7 +1,8 @@
-"""The live objects that all contexts of a run share, made once by the driver: for runs, a dry run, a check, training.
+"""The live objects that all contexts of a run share, created once by the driver: for runs, a dry run, a check,
+training.
 
-A role's calls go through the gateway to its store, or straight to a live model that is passed in (a stand-in, a model that
-is being trained): then nothing is stored.
+A role's calls go through the gateway to its store, or directly to a live model that is passed in (a stand-in, or a
+model in training); then nothing is stored.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from memeval.runs.spec import RunSpec
 
 
 def answer_phase(number: int) -> str:
-    """The phase of the answers of a run, by its number among those that are answered together."""
+    """The phase of the answers of a run, by the run's number among those answered together."""
     return f"answer-{number}" if number else "answer"
 
 
 class LiveModel(Protocol):
-    """What answers the calls of a role by itself."""
+    """A model object that answers the calls of a role directly."""
 
     async def complete(self, request: Request) -> Completion: ...
 
 
 def _booked(on_call: Callable[[CallRow], None] | None, row: CallRow) -> None:
-    """A call has ended, in the context of the method that made it."""
+    """Report a finished call; runs in the context of the method that made the call."""
     ledger = usage.current.get(None)
     if ledger is not None and row.source != "model":
         ledger.read_back = True
@@ -50,13 +51,12 @@ def _booked(on_call: Callable[[CallRow], None] | None, row: CallRow) -> None:
 
 
 class RunContext:
-    """For use on the running event loop, as an async context manager; it closes all that it opened.
+    """An async context manager for the running event loop. It closes everything that it opens.
 
-    spec: of a run; others: of further runs that are answered from the same memory and recall (they differ in how they are
-    answered). models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> file
-    of its replies; without any, nothing is stored and the user's cache is not used. on_call: given the row of each call
-    that goes through the gateway. on_step: given what each method of an agent called, with the replies (and their training
-    rows).
+    spec: of a run; others: of further runs that share its memory and recall (they differ in how they are answered).
+    models: role -> a live model, for roles whose calls bypass the gateway. stores: phase -> file of its replies; if
+    empty, nothing is stored and the user's cache is not used. on_call: receives the row of each call through the
+    gateway. on_step: receives the calls of each agent method, with the replies (and their training rows).
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RunContext:
         on_call: Callable[[CallRow], None] | None = None,
         budget: Budget | None = None,
     ) -> RunContext:
-        """The context of runs that keep their calls in their folders and that of their memory, and fill the user's
+        """The context of runs that store their calls in their folders and their memory's folder, and use the user's
         cache."""
         spec, *others = specs
         stores = {answer_phase(n): RunFolder(each.folder).calls_file for n, each in enumerate(specs)}
@@ -101,12 +101,12 @@ class RunContext:
     def engine(
         self, emit: Callable[[Event], None], stages: Sequence[AnswerStage] = (), constant: str | None = None
     ) -> Engine:
-        """What runs one context after the other. emit: takes all rows, unless `stages` give those of answers to others.
-        constant: the fixed answer of the `constant` control."""
+        """The engine. emit: receives all rows, but for those of answers that go to `stages`. constant: the fixed answer
+        of the control `constant`."""
         return Engine(stages or [self.stage(emit)], emit, self.scratch, constant, self._on_step)
 
     def stage(self, emit: Emit, done: frozenset[Key] = frozenset(), number: int = 0) -> AnswerStage:
-        """The answers of one run. done: samples that are not asked again."""
+        """The stage for the answers of one run. done: samples that are not asked again."""
         return AnswerStage(self.specs[number], self.routes, emit, done, answer_phase(number))
 
     async def __aenter__(self) -> RunContext:

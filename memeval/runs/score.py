@@ -1,4 +1,4 @@
-"""From samples to scores: metrics, verdict and reason, one row per sample.
+"""Turn samples into scores: metrics, verdict and reason, one row per sample.
 
 `failed` (no reply was obtained) and `wrong` (the reply is unusable: cut off, thinking never closed, prompt beyond the
 model's window) both count 0 in every metric that applies, and are kept apart (DESIGN section 1.2).
@@ -16,7 +16,7 @@ from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.verdicts import unusable
 
 ABOUT_RECALL = {"evidence_any", "evidence_all", *RETRIEVAL}
-"""Metrics of what was recalled, not of the reply: an unusable reply leaves them as they are."""
+"""Metrics of the recall, not of the reply: an unusable reply does not change them."""
 
 
 def score_samples(
@@ -28,7 +28,7 @@ def score_samples(
 ) -> Iterator[ScoreRow]:
     """The rows of scores/task.jsonl, in the order of the samples.
 
-    texts: those of the recalled items, by name (texts.jsonl). scorer: digest of the rules (ScoreRow).
+    texts: of the recalled items, by name (texts.jsonl). scorer: digest of the scoring rules (ScoreRow).
     """
     for sample in samples:
         values, verdict, reason = score_sample(sample, questions[sample.question_id], texts, rules)
@@ -44,7 +44,7 @@ def score_samples(
 
 
 def up_to_date(scores: Sequence[ScoreRow], samples: Sequence[SampleRow], scorer: str | None) -> bool:
-    """Whether these are the scores of these samples, made by the rules of this digest."""
+    """Whether these are the scores of these samples under the rules with this digest."""
     return [(row.key, row.scorer) for row in scores] == [(row.key, scorer) for row in samples]
 
 
@@ -53,8 +53,8 @@ def score_sample(
 ) -> tuple[dict[str, float], str, str | None]:
     """(name -> value of the metrics that apply, verdict, reason) of one sample.
 
-    verdict: right (headline 1, or a due abstention), partly, wrong, failed, or n/a (a control without a result here). The
-    metrics of recall do not apply to a native agent that shows no recall.
+    verdict: right (headline 1, or a correct abstention), partly, wrong, failed, or n/a (a control without a result
+    here). The metrics of recall do not apply to a native agent without a recall.
     """
     if sample.not_applicable:
         return {}, "n/a", sample.not_applicable
@@ -79,5 +79,5 @@ def score_sample(
 
 
 def recalled_items(sample: SampleRow, texts: Mapping[str, str]) -> tuple[Item, ...]:
-    """What the reader saw of a recall, with its texts."""
+    """The recalled items that the reader saw, with their texts."""
     return tuple(Item(texts.get(item.text, ""), item.chunks, item.id, item.score) for item in sample.recall)

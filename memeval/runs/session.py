@@ -1,4 +1,4 @@
-"""What an agent gets for one context: its session, from which nothing leads to the run, where the golds are."""
+"""The session that an agent gets for one context. No reference leads from it to the run, where the golds are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memeval.runs.reader import AnswerStage
 
 
 def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: int, scratch: Path) -> Session:
-    """agent: the number by which its calls are booked. scratch: the path of its workdir."""
+    """Create a session. agent: the number under which its calls are counted. scratch: the path of its workdir."""
     spec, context = stage.spec, packed.context
     visible = next((question for question in context.questions if question.id == packed.ref.visible_question), None)
     return Session(
@@ -33,12 +33,12 @@ def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: i
 
 
 def _record(agent: int, event: ToolResult) -> None:
-    """`session.record`: goes to the ledger of the running method."""
+    """`session.record`: adds to the ledger of the running method."""
     usage.ledger_of(agent).events.append(handed_over.event(event))
 
 
 def _spend(agent: int, tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
-    """`session.spend`: goes to the ledger of the running method."""
+    """`session.spend`: adds to the ledger of the running method."""
     usage.ledger_of(agent).spend(*handed_over.spent(tokens, usd, role))
 
 
@@ -48,5 +48,5 @@ def _count(tokenizer: str, text: str) -> int:
 
 
 def _seed(context_id: str, repeat: int) -> int:
-    """`session.seed`. The run's `--seed` has no part in it: it decides about questions and streams only."""
+    """`session.seed`. It does not depend on the run's `--seed`, which only affects questions and streams."""
     return int.from_bytes(hashlib.sha256(f"{context_id}\0{repeat}".encode()).digest()[:6], "big")

@@ -1,4 +1,4 @@
-"""What the engine tells the driver: typed rows, and beside them what only a display and a clock need."""
+"""Events from the engine to the driver: typed rows, and signals that only the display and the clock need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one run is: frozen, picklable data, and the identity that names its folder (DESIGN section 6)."""
+"""The specification of one run: frozen, picklable data, and the identity that names its folder (DESIGN section 6)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from memeval.task import ContextRef
 from memeval.tasks import Settings, Task
 
 FORMAT = 4
-"""Version of run and memory folders and of everything that changes what a sample holds; part of the identity."""
+"""Version of run and memory folders and of everything that affects the content of a sample; part of the identity."""
 
 NO_LIMIT = 10**9
 """Tokens: the budget of a task whose card sets `reader_budget: 0`."""
@@ -33,8 +33,8 @@ NO_LIMIT = 10**9
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
     """An agent as configured: `typed` is the name on the command line, `params` are the card's with `--set` applied.
-    `files`: label -> digest of each source file that it is made of. replayable: whether its memory follows from stored
-    replies. chunk_tokens: of a chunk, where the agent asks for chunks of its own size."""
+    `files`: label -> digest of each of its source files. replayable: whether its memory follows from stored replies.
+    chunk_tokens: the chunk size that the agent requests, 0 for the task's."""
 
     typed: str
     card: AgentCard
@@ -49,20 +49,20 @@ class AgentSpec:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """The parameters that decide about answers."""
+        """The parameters that affect answers."""
         waits = ("timeout",) if self.card.agent in FOREIGN else ()
         return {key: value for key, value in self.params.items() if key not in waits}
 
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One agent on one task, everything that decides its numbers, and how to execute it.
+    """One agent on one task: everything that affects its numbers, and how to execute it.
 
-    prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
-    tokens of recalled material the reader sees (0 = the task's reader budget). agent_timeout: seconds for one method of an
-    agent, None for no limit. policy: how calls go over the wire. label: a name that people gave the run.
-    folder: absolute, because an agent may change the working directory; shown: the same as users see it. memory: the folder
-    of the memory that is read, absolute; None of a control.
+    prompts: role -> prompt text that replaces the built-in one. data: facts about the task's data (hashes).
+    answer_budget: tokens of recalled material that the reader sees (0 = the task's reader budget). agent_timeout:
+    seconds for one method of an agent, None for no limit. policy: transport of calls. label: a name of the run, for
+    people. folder: absolute, because an agent may change the working directory; shown: the same path as shown to users.
+    memory: the absolute folder of the memory; None for a control.
     """
 
     task_typed: str
@@ -86,18 +86,18 @@ class RunSpec:
 
     @property
     def memory_link(self) -> str | None:
-        """The memory folder as the run's manifest has it: relative to the run folder."""
+        """The memory folder as stored in the run's manifest: relative to the run folder."""
         return None if self.memory is None else Path(os.path.relpath(self.memory, self.folder.resolve())).as_posix()
 
     @property
     def chunk_tokens(self) -> int:
-        """Most tokens of a chunk: as many as the agent asks for, where no published protocol and no data that come in chunks
-        fix them; else the task's."""
+        """Most tokens of a chunk: the size that the agent requests, unless a published protocol or data that come in
+        chunks fix it; else the task's."""
         fixed = self.task.protocol or self.task.one_unit_per_chunk
         return self.task.chunk_tokens if fixed else self.agent.chunk_tokens or self.task.chunk_tokens
 
     def packed(self, task: Task, ref: ContextRef) -> PackedContext:
-        """A context of the task as this run reads it: in chunks, with the questions that `ref` asks."""
+        """A context of the task as this run reads it: in chunks, with the questions of `ref`."""
         count = tokens.counter(self.task.tokenizer)
         found = prepare(task.context(ref), ref, self.chunk_tokens, count, self.task.one_unit_per_chunk)
         control = controls.BY_NAME.get(self.agent.card.agent)
@@ -105,27 +105,27 @@ class RunSpec:
 
     @property
     def recall_budget(self) -> int:
-        """Tokens of a recall that the reader may see at most, unless there is an answer budget."""
+        """Most tokens of a recall that the reader may see, without an answer budget."""
         return self.task.reader_budget or NO_LIMIT
 
     @property
     def agent_budget(self) -> int:
-        """Tokens that an agent is told it may recall: the task's budget, or what the reader's window holds. The answer
-        budget is not in it: an agent that knew it could write or recall another memory, and a memory that is read under
-        several budgets must be one."""
+        """The recall budget that an agent is told: the task's, or what the reader's window holds. It excludes the
+        answer budget: an agent that knew it could build another memory, and one memory must serve several answer
+        budgets."""
         size = window.known(self.models["reader"]) if "reader" in self.models else None
         return self.recall_budget if size is None else min(self.recall_budget, window.room(size))
 
     @property
     def budget(self) -> int:
-        """Tokens of recalled material the reader may see: the least of the limits that are set. An answer budget is set by
-        the task's variant or by `--answer-budget`."""
+        """Tokens of recalled material that the reader may see: the smallest limit that is set. The task's variant or
+        `--answer-budget` sets an answer budget."""
         return min(limit for limit in (self.recall_budget, self.task.answer_budget, self.answer_budget) if limit)
 
     @property
     def before(self) -> str:
-        """What stands before a question when the memory is searched, and for agents with the part `before` when the reader
-        is asked."""
+        """The text before a question when the memory is searched, and, for agents with the part `before`, when the
+        reader is asked."""
         prefix = protocol.of_agent(self.task.recall_prefix, self.agent.card)
         if "before" in self.prompts:
             return before_question(self.prompts, str(self.task.params.get("data_source")), prefix)
@@ -133,13 +133,13 @@ class RunSpec:
 
     @property
     def own_data(self) -> bool:
-        """Whether the data are the user's (lines of JSON, a Python task): each question has a digest of its own, so that an
-        edited one is asked again and no other."""
+        """Whether the data are the user's (JSON lines, a Python task). Then each question has its own digest, so that
+        only an edited one is asked again."""
         return self.task.source == "jsonl" or self.task.source not in SOURCES
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, label,
-        output, and users' own data (lines of JSON, a Python task), where each question has a digest of its own
+        """Everything that determines this run's samples. Not included: limit, concurrency, executor, base URLs, judge,
+        label, output, and the user's own data (JSON lines, a Python task), whose questions have their own digests
         (digests.py)."""
         return {
             "format": FORMAT,
@@ -156,16 +156,16 @@ class RunSpec:
         }
 
     def _reader_prompt(self) -> dict[str, str]:
-        """The built-in text that the reader answers by, where there is a reader."""
+        """The built-in prompt of the reader, if the run has a reader."""
         if "reader" not in self.models or self.agent.card.track == "native":
             return {}
         name = "closed-book" if self.agent.card.agent == "closed-book" else self.task.reader_prompt
         return {"reader": READER[name]}
 
     def ingest_identity(self) -> dict[str, Any]:
-        """What makes this run's memory what it is. Runs that have it in common differ in what happens afterwards: the answer
-        budget, the reader and its prompt, metrics, how often each question is answered, and how often all of it is
-        repeated (the number of the repeat is in every call and in every row of the memory)."""
+        """Everything that determines this run's memory. Runs with equal ingest identities differ only in later steps:
+        the answer budget, the reader and its prompt, metrics, answer repeats, and repeats (the number of the repeat is
+        in every call and in every row of the memory)."""
         whole = self.identity()
         return {
             **{key: whole[key] for key in ("format", "data", "seed", "agent", "agent_files")},
@@ -177,11 +177,12 @@ class RunSpec:
         }
 
     def placed(self, runs_dir: Path) -> RunSpec:
-        """The spec with its folder, RUNS/<task>/<agent>-<hash8>, and that of its memory,
+        """The spec with its folder, RUNS/<task>/<agent>-<hash8>, and its memory folder,
         RUNS/<task>/memories/<agent>-<hash8>[.N]. Names are reduced to safe characters.
 
-        The memory is the one that the run has read, else the newest; of an agent whose memory does not follow from stored
-        replies a new one, for it cannot read another command's."""
+        The memory is the one that the run has read, else the newest. If the memory does not follow from stored replies,
+        it is a new one, because the run cannot use the memory of another command.
+        """
         agent = folder_name(self.agent.card.name)
         folder = runs_dir / folder_name(self.task.name) / f"{agent}-{digests.digest(self.identity())[:8]}"
         placed = dataclasses.replace(self, folder=folder.absolute(), shown=str(folder))
@@ -200,7 +201,7 @@ class RunSpec:
 
 
 def _model(spec: ModelSpec) -> dict[str, Any]:
-    """Which model it is, and how it is asked to answer; not where it is, and not how long is waited for it."""
+    """The identity of a model: its name, tag and sampling, without its URL and time-out."""
     params = {key: value for key, value in spec.params.items() if key != "timeout"}
     tag = {"tag": spec.tag} if spec.tag else {}
     return {"name": registry.identity(spec) or spec.name, **tag, "params": params}

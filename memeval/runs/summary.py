@@ -1,7 +1,7 @@
-"""Aggregates of one run: every number with n, its interval and the rule by which it was averaged (validity section 1).
+"""Aggregate one run: every number with n, its interval and the rule of its average (validity section 1).
 
 A question's repeats are averaged first; intervals resample clusters with all their questions. The headline is over
-answerable questions; abstention is beside it as precision, recall and F1.
+answerable questions; precision, recall and F1 of abstention stand beside it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 ABSTENTION = "abstention"
 CUT = ("length", "unclosed_think")
-"""Finish reasons of replies that ended too early: what they would have called is lost."""
+"""Finish reasons of replies that ended too early, so that their remaining calls are lost."""
 
 
 def summarise(
@@ -64,8 +64,8 @@ def summarise(
     prices: Mapping[str, Price | None],
     judged: Sequence[JudgeHeader] = (),
 ) -> Summary:
-    """The part of a summary that follows from the rows of a run. asked: samples that the run was to have. prices: role ->
-    price of its model. judged: what judges cost (costs.py)."""
+    """The part of a summary that follows from the rows of a run. asked: number of samples that were requested. prices:
+    role -> price of its model. judged: the costs of judges (costs.py)."""
     verdicts = Counter(row.verdict for row in scores)
     names = dict.fromkeys(name for row in scores for name in row.metrics if name != ABSTENTION)
     metrics = {name: _average(scores, questions, name) for name in names}
@@ -111,7 +111,7 @@ def summarise(
 
 
 def prices_of(manifest: Manifest, judged: Sequence[JudgeHeader]) -> dict[str, Price | None]:
-    """The prices of today: role -> of its model; scorer -> of that judge. `judge` is the role of the only one."""
+    """Current prices: role -> price of its model; scorer -> price of that judge. A single judge has the role `judge`."""
     found = {role: price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
     found |= {header.scorer: price(header.judge, header.base_url) for header in judged}
     if len(judged) == 1:
@@ -120,7 +120,7 @@ def prices_of(manifest: Manifest, judged: Sequence[JudgeHeader]) -> dict[str, Pr
 
 
 def as_recorded(found: Summary, folder: RunFolder, manifest: Manifest) -> Summary:
-    """The summary with what the manifest and the events of its run say beside the rows."""
+    """The summary completed with facts from the manifest and the events of its run."""
     identity, models, events = manifest.identity, manifest.models, folder.events()
     invocations = {row.id: row for row in events if isinstance(row, InvocationRow)}.values()
     budgets = (identity["task"].get("answer_budget"), identity.get("answer_budget"))
@@ -148,8 +148,8 @@ def as_recorded(found: Summary, folder: RunFolder, manifest: Manifest) -> Summar
 
 
 def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | None) -> Summary:
-    """The summary with a judge's score beside its metrics; of a task that is made to be judged it is the headline. others:
-    the judge's average on the questions that were not trained on."""
+    """The summary with a judge's score beside its metrics, or as the headline if the task needs a judge. others: the
+    judge's average on the questions that no model was trained on."""
     found = replace(
         summary,
         judge=judged,
@@ -168,7 +168,7 @@ def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | N
 
 
 def _average(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], metric: str) -> Average:
-    """Without a value where no sample got a reply: there is nothing to average."""
+    """The average of a metric, without a value if no sample got a reply."""
     found = average(scores, questions, metric)
     if all(row.verdict == "failed" for row in scores if metric in row.metrics):
         return replace(found, value=None, low=None, high=None)
@@ -176,8 +176,8 @@ def _average(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], m
 
 
 def _operations(steps: Sequence[OperationRow]) -> Operations:
-    """What came of the operations of reading. Whole replies without a call are counted where calls were expected: where
-    tools were offered, and in steps without results of agents that have results elsewhere (their calls are text)."""
+    """The outcomes of the operations of reading. Complete replies without a call are counted if calls were expected: if
+    tools were offered, or in steps without results of agents that have results in other steps (their calls are text)."""
     counts: Counter[str] = Counter(dict.fromkeys(("ok", "skipped", "error"), 0))
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     by_tools = any(step.results or step.facts.offered for step in steps)
@@ -202,7 +202,7 @@ def _operations(steps: Sequence[OperationRow]) -> Operations:
 
 
 def _rebuilt(steps: Sequence[OperationRow], questions: Mapping[str, QuestionRow]) -> Rebuilt | None:
-    """What reading costs an agent that is built anew for each position, against one that can fork."""
+    """The reading cost of an agent that is built anew for each position, compared with an agent that can fork."""
     again = [step for step in steps if step.rebuilt]
     if not again:
         return None
@@ -215,7 +215,7 @@ def _rebuilt(steps: Sequence[OperationRow], questions: Mapping[str, QuestionRow]
 
 
 def _kinds(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], headline: str) -> dict[str, MetricAverage]:
-    """The headline on each kind of question; for the unanswerable ones, the share that was declined."""
+    """The headline per kind of question; for unanswerable questions, the share that was declined."""
     kinds = {key: row.reported_kind for key, row in questions.items()}
     found = {}
     for kind in sorted(set(kinds.values())):
@@ -238,7 +238,7 @@ def _abstention(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow]
 
 
 def _repeats(scores: Sequence[ScoreRow], headline: str) -> tuple[RepeatValue, ...]:
-    """The headline of each repeat by itself, to be read beside the interval (never pooled as more questions)."""
+    """The headline of each repeat, to be read beside the interval (never pooled as more questions)."""
     repeats: dict[tuple[int, int], list[float]] = defaultdict(list)
     for row in scores:
         repeats[row.repeat, row.answer_repeat].append(row.metrics[headline])
@@ -248,7 +248,7 @@ def _repeats(scores: Sequence[ScoreRow], headline: str) -> tuple[RepeatValue, ..
 
 
 def _chunks(questions: Mapping[str, QuestionRow]) -> Chunks:
-    """Read once per context, with a fork's own chunk per position that is asked at."""
+    """Chunks read: once per context, plus a fork's own chunk per position with questions."""
     shared: dict[str, int] = {}
     own: dict[tuple[str, int | None], int] = {}
     for row in questions.values():
@@ -258,7 +258,7 @@ def _chunks(questions: Mapping[str, QuestionRow]) -> Chunks:
 
 
 def _held_at_the_end(samples: Sequence[SampleRow]) -> list[int]:
-    """What an agent holds at its last question is what it holds in the end."""
+    """Memory tokens at the end of each context: those at its last question."""
     held: dict[tuple[str, int], tuple[float, int]] = {}
     for row in samples:
         if row.memory_tokens is not None:

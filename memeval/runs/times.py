@@ -1,4 +1,4 @@
-"""How long the methods of an agent take: measured in one context, and over the contexts of a run."""
+"""The durations of an agent's methods: measured in one context, and summarised over the contexts of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READING = ("begin", "observe", "finish")
 
 
 class Times:
-    """Seconds by method, of those whose calls were all answered now: a stored reply takes no time."""
+    """Seconds by method. Methods that used a stored reply are left out, because they say nothing about time."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = defaultdict(list)
@@ -45,7 +45,7 @@ class Times:
 
 
 def latencies(events: Iterable[EventRow], native: bool) -> dict[str, Latency]:
-    """`observe`, `recall` and `answer`, as far as they were measured. native: the agent answers by itself, else the reader
+    """Latencies of `observe`, `recall` and `answer`, if measured. native: the agent answers by itself; else the reader
     does, in one call."""
     seconds: dict[str, list[float]] = {"observe": [], "recall": [], "answer": []}
     for row in events:
@@ -63,12 +63,12 @@ def latencies(events: Iterable[EventRow], native: bool) -> dict[str, Latency]:
 
 
 def ingest_seconds_per_1k(events: Iterable[EventRow]) -> float | None:
-    """Seconds of reading per 1000 tokens of stream, as far as they were measured."""
+    """Seconds of reading per 1000 tokens of stream, if measured."""
     rows = [row for row in events if isinstance(row, TimesRow)]
     tokens = sum(row.tokens for row in rows)
     return 1000 * sum(row.ingest for row in rows) / tokens if tokens else None
 
 
 def _rank(values: Sequence[float], share: float) -> float:
-    """The least of the values that at least this share of them does not exceed (nearest rank)."""
+    """The smallest value that at least this share of the values does not exceed (nearest rank)."""
     return sorted(values)[math.ceil(share * len(values)) - 1]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from memeval import plugins, tokens
-from memeval.estimate import size
 from memeval.runs.prepare import prepare
 from memeval.tasks import Settings
 
@@ -23,7 +22,8 @@ def test_calls_saved() -> None:
     task = plugins.source(card)().load(card, Settings(root))
     count = tokens.counter(card.tokenizer)
     packed = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in task.refs(task.order)]
-    once = sum(found.chunks + found.own for found in map(size, packed))
+    once = sum(len(found.points[-1].chunks) for found in packed)
+    once += sum(len(point.chunks) - point.shared for found in packed for point in found.points[:-1])
     alone = sum(len(point.chunks) * len(point.questions) for found in packed for point in found.points)
     asked = len(task.order)
     print(f"\npersonamem-32k, {asked} questions: {once} chunks, {alone} without sharing: {alone / once:.1f}x fewer")

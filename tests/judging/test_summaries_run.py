@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from faulty_server import FaultyServer, in_thread
-from folders import read_json, read_lines
+from folders import read_json
 
 from memeval import tokens
 from memeval.cli import main
@@ -105,9 +105,7 @@ def test_estimate_counts_three_calls_a_summary(project: Path, server: FaultyServ
     assert before.roles["judge"].prompt == pytest.approx(header["tokens"]["prompt"], rel=0.2)
     assert before.roles["judge"].completion == 36 * 64  # a guess, and marked as one
     assert before.roles["judge"].guessed
-    samples = list(read_lines(planned.spec.folder / "samples.jsonl"))
-    written = sum(line["tokens"]["reader"]["completion"] for line in samples)
-    assert before.roles["reader"].completion == pytest.approx(written, rel=0.2)
+    assert before.roles["reader"].completion == 2 * BOOKS * 512  # a quarter of the limit: a guess as well
     summary = read_json(planned.spec.folder / "summary.json") or {}
     spent = header["tokens"]["prompt"] * 2e-6 + header["tokens"]["completion"] * 10e-6
     assert summary["cost"]["usd_by_phase"]["judge"] == summary["cost"]["usd_by_role"]["judge"] == pytest.approx(spent)

@@ -98,8 +98,8 @@ LASTING = [fault for fault in FAULTS if fault != "damaged-arguments"]
 
 @pytest.mark.parametrize("fault", LASTING)
 def test_each_fault_that_lasts_ends_in_an_error_of_one_line(fault):
-    put_off = fault.startswith("429")
-    policy = replace(IMPATIENT, wait=0.5 if put_off else 5.0, wait_at_start=5.0, timeout=0.05)
+    postponed = fault.startswith("429")
+    policy = replace(IMPATIENT, wait=0.5 if postponed else 5.0, wait_at_start=5.0, timeout=0.05)
 
     async def main():
         """A call with the fault among others without it."""

@@ -21,11 +21,11 @@ REFUSED = Completion(error="HTTP 400: odd", finish_reason="error")
 
 
 def timed_out(message="no connection"):
-    return Fault(message, cost=0, heard=False)
+    return Fault(message, cost=0, responded=False)
 
 
 def slow_down(**more):
-    return Fault("HTTP 429", cost=0, slower=True, put_off=True, **more)
+    return Fault("HTTP 429", cost=0, slower=True, postponed=True, **more)
 
 
 class Script:
@@ -74,7 +74,7 @@ def test_a_call_is_given_up_after_its_attempts():
 
 
 @pytest.mark.parametrize(
-    ("fault", "waits"), [(Fault("HTTP 500"), [1, 2, 4, 5, 5]), (timed_out(), [1, 2, 4, 4, 4])], ids=["heard", "silent"]
+    ("fault", "waits"), [(Fault("HTTP 500"), [1, 2, 4, 5, 5]), (timed_out(), [1, 2, 4, 4, 4])], ids=["responded", "silent"]
 )
 @pytest.mark.parametrize(("chance", "share"), [(max, 1.0), (min, 0.5)])
 def test_waits_double_up_to_the_longest_and_chance_shortens_them_by_at_most_half(monkeypatch, fault, waits, chance, share):
@@ -135,7 +135,7 @@ def test_concurrency_never_exceeds_the_cap_and_uses_it():
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault("HTTP 503", slower=True), Fault("the connection was lost", heard=False, slower=True), "time-out"]
+    "fault", [Fault("HTTP 503", slower=True), Fault("the connection was lost", responded=False, slower=True), "time-out"]
 )
 def test_congestion_halves_what_is_in_flight_once_per_round_trip_and_replies_recover_it_one_by_one(fault):
     async def main():
@@ -227,7 +227,7 @@ def test_tokens_that_were_written_count_as_well():
 
 def test_being_put_off_uses_up_no_attempt():
     assert run(Script(*[slow_down()] * 12, OK)) is OK
-    assert run(Script(*[Fault("HTTP 503: Loading model", cost=0, put_off=True)] * 12, OK)) is OK
+    assert run(Script(*[Fault("HTTP 503: Loading model", cost=0, postponed=True)] * 12, OK)) is OK
 
 
 def test_retry_after_pauses_everybody():
@@ -295,7 +295,7 @@ def test_while_another_call_is_in_flight_one_that_is_put_off_is_given_up_alone()
     async def main():
         limiter = Limiter("x", cap=4, policy=replace(FAST, wait=0.1))
         slow = asyncio.create_task(limiter.run(Script(OK, seconds=0.5)))
-        bad = await limiter.run(Script(Fault("HTTP 503: Loading model", cost=0, put_off=True)))
+        bad = await limiter.run(Script(Fault("HTTP 503: Loading model", cost=0, postponed=True)))
         assert not slow.done()
         return bad.error, await slow
 
@@ -326,11 +326,11 @@ def test_a_repeated_attempt_goes_before_new_calls():
 # -- down -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("heard", [False, True])
-def test_an_endpoint_from_which_nothing_comes_is_given_up_as_a_whole_and_no_call_fails(heard):
+@pytest.mark.parametrize("responded", [False, True])
+def test_an_endpoint_from_which_nothing_comes_is_given_up_as_a_whole_and_no_call_fails(responded):
     async def main():
         limiter = Limiter("http://x/v1", cap=3, policy=FAST)
-        if heard:
+        if responded:
             await limiter.run(Script(OK))
         begun = time.monotonic()
         outcomes = await gathered(limiter, [Script(timed_out())] * 10)
@@ -341,7 +341,7 @@ def test_an_endpoint_from_which_nothing_comes_is_given_up_as_a_whole_and_no_call
 
     outcomes, seconds = asyncio.run(main())
     assert {type(outcome) for outcome in outcomes} == {EndpointDown}
-    assert (0.6 if heard else 0.12) <= seconds < 0.7
+    assert (0.6 if responded else 0.12) <= seconds < 0.7
     message = str(outcomes[0])
     assert "http://x/v1: nothing has come from it: no connection" in message
     assert "\n" not in message
@@ -579,17 +579,17 @@ def test_a_call_cancelled_at_the_moment_it_gets_its_place_gives_it_back():
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "cost", "slower", "put_off"),
+    ("status", "headers", "cost", "slower", "postponed"),
     [
         *((500, {}, 1, False, False), (503, {}, 1, True, False), (529, {}, 0, True, True), (429, {}, 0, True, True)),
         *((500, {"retry-after": "7"}, 0, False, True), (503, {"retry-after": "0"}, 0, True, True)),
     ],
 )
-def test_what_an_error_costs_a_call_and_says_of_the_rate(status, headers, cost, slower, put_off):
+def test_what_an_error_costs_a_call_and_says_of_the_rate(status, headers, cost, slower, postponed):
     with pytest.raises(Fault, match="trouble") as caught:
         outcome(status, headers, ": trouble", "trouble", tools=False)
     fault = caught.value
-    assert (fault.cost, fault.slower, fault.put_off) == (cost, slower, put_off)
+    assert (fault.cost, fault.slower, fault.postponed) == (cost, slower, postponed)
 
 
 def test_the_headers_that_say_when_to_come_back():

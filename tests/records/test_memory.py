@@ -177,6 +177,11 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"{}\n" + path.read_bytes())
     with pytest.raises(UsageError, match=r"operations\.jsonl:1: damaged line; delete the file"):
         MemoryFolder(tmp_path).operations()
+    writer = MemoryWriter(MemoryFolder(tmp_path), MANIFEST)
+    with pytest.raises(UsageError, match="damaged line"):
+        writer.take()
+    path.unlink()
+    write(tmp_path, STEP)  # the folder is free again
 
 
 def test_generations(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def test_what_may_not_be_compared_is_refused_or_forced(make_run: Make) -> None:
     assert (code, "no question with a score was asked in both" in said) == (2, True)
 
 
+def test_one_question_shows_no_difference_that_there_can_be(make_run: Make) -> None:
+    code, said = told(make_run([1.0], agent="bm25"), make_run([0.0], agent="recent"))
+    row = next(line for line in said.splitlines() if line.startswith("| recent against bm25"))
+    assert (code, row.split("|")[-2].strip()) == (0, "-")
+
+
 def test_one_run_or_an_unknown_one_is_one_line(make_run: Make, tmp_path: Path) -> None:
     a = make_run([1.0])
     for arguments, words in (((a,), "name a second one"), ((a, "nothing"), "nothing"), ((a, a, "--metric", "f2"), "f1")):

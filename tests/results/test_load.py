@@ -73,6 +73,7 @@ def test_runs_are_found_by_folder(runs: Path) -> None:
     ("where", "message"),
     [
         ("toy-10k/memalpha", "2 runs have this name; give one of: .*memalpha-.*; .*memalpha-"),
+        ("LATEST", "no run 'LATEST' in .*did you mean 'latest'"),
         ("toy-1k", "no run 'toy-1k' in .*did you mean 'toy-10k'.*tasks with runs: toy-10k, toy-30k"),
         ("runs/toy-10k/memories", "runs/toy-10k/memories: not a run folder"),
     ],

@@ -15,7 +15,6 @@ from toys import Diary, MemoryTask
 
 from memeval import Item, Recall, tokens
 from memeval.cards import TaskCard
-from memeval.estimate import size
 from memeval.runs.prepare import prepare
 from memeval.task import Context, Question, Unit
 from memeval.tasks import Settings
@@ -66,12 +65,15 @@ def outcome(events: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int]:
 
 
 def sharing(task: Any, question_ids: Sequence[str]) -> tuple[float, float]:
-    """(chunks with sharing, chunks without) of a run that asks these questions once, as `memeval estimate` counts them."""
+    """(chunks with sharing, chunks without) of a run that asks these questions once: the stream up to its last
+    position, and of each fork the chunk that it reads for itself."""
     card = task.card
     count = tokens.counter(card.tokenizer)
     packed = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in task.refs(question_ids)]
     alone = sum(len(point.chunks) * len(point.questions) for found in packed for point in found.points)
-    return sum(found.chunks + found.own for found in map(size, packed)), alone
+    once = sum(len(found.points[-1].chunks) for found in packed)
+    own = sum(len(point.chunks) - point.shared for found in packed for point in found.points[:-1])
+    return once + own, alone
 
 
 def compare(toy: Any, contexts: Sequence[Context], **card: Any) -> tuple[int, int]:

@@ -1,9 +1,9 @@
-"""Batched generation by transformers' own `generate`: each row with its own seed, stop texts and limit.
+"""Batched generation with transformers' own `generate`: each row has its own seed, stop texts and limit.
 
-Rows are padded on the left and generated together, and none depends on its neighbours but for rounding. The search is
-greedy over scores that transformers' warpers have cut and to which every row adds Gumbel noise from its own seed, which
-draws tokens with their probabilities (the Gumbel-max trick). Log-probabilities are those of the model itself (temperature
-1, before top_p and all other cuts), as vLLM reports them and trainers expect them.
+Rows are padded on the left and generated together; none depends on the others except for rounding. The search is greedy
+over scores that transformers' warpers have cut and to which every row adds Gumbel noise from its own seed, which
+samples tokens with their probabilities (the Gumbel-max trick). Log-probabilities are the model's own (temperature 1,
+before top_p and all other cuts), as vLLM reports them and trainers expect them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from transformers import (
 from memeval.models.local.sampling import Sampling
 
 Decode = Callable[[Sequence[int]], str]
-_MARGIN = 4  # tokens read before a stop text: the first ones of a window may be halves of a character
+_MARGIN = 4  # extra tokens before a stop text: the first ones of the window may be parts of a character
 
 
 @dataclass
 class Row:
-    """One sequence. prompt: token ids. limit: new tokens at most. ids, logprobs: what was generated, the token that ended it
-    included. reason: `stop` (end of sequence, stop text), `length`, or "" while it is not done."""
+    """One sequence. prompt: token ids. limit: most new tokens. ids, logprobs: of the generated tokens, including the
+    one that ended the sequence. reason: `stop` (end of sequence, stop text), `length`, or "" while it is unfinished."""
 
     prompt: Sequence[int]
     sampling: Sampling
@@ -47,8 +47,8 @@ class Row:
 def generate(
     model: torch.nn.Module, rows: Sequence[Row], ends: frozenset[int], decode: Decode, unwanted: Callable[[], bool]
 ) -> None:
-    """Fill in `ids`, `logprobs` and `reason` of the rows, which have equal `Sampling.warpers`. ends: tokens that end a
-    sequence. unwanted: asked at every token whether to give up; the rows that are not done keep the reason ""."""
+    """Fill in `ids`, `logprobs` and `reason` of rows with equal `Sampling.warpers`. ends: tokens that end a sequence.
+    unwanted: asked at every token whether to give up; unfinished rows then keep the reason ""."""
     longest = max(len(row.prompt) for row in rows)
     ids = torch.tensor([[0] * (longest - len(row.prompt)) + list(row.prompt) for row in rows])
     mask = torch.tensor([[0] * (longest - len(row.prompt)) + [1] * len(row.prompt) for row in rows])
@@ -66,8 +66,8 @@ def generate(
 
 
 class Choice(LogitsProcessor):  # type: ignore[misc]
-    """Cuts and noise. `logprobs`: per row, of the token that the greedy search will take now. real: (rows, prompt length),
-    where the prompt is no padding."""
+    """Applies cuts and noise. `logprobs`: per row, of the token that the greedy search takes now. real: (rows, prompt
+    length), False for padding."""
 
     def __init__(self, samplings: Sequence[Sampling], real: torch.Tensor) -> None:
         first = samplings[0]
@@ -80,7 +80,7 @@ class Choice(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         logits = scores.float()
         found = logits
-        if self._penalty is not None:  # row by row, or the padding would be taken for a token that was seen
+        if self._penalty is not None:  # row by row, because padding must not count as a seen token
             width = self._real.shape[1]
             seen = [torch.cat([ids[:width][real], ids[width:]]) for ids, real in zip(input_ids, self._real, strict=True)]
             each = zip(seen, logits.split(1), strict=True)
@@ -95,7 +95,7 @@ class Choice(LogitsProcessor):  # type: ignore[misc]
 
 
 def _warpers(sampling: Sampling) -> list[LogitsProcessor]:
-    """In vLLM's order: temperature, top_k, top_p, min_p."""
+    """The warpers in vLLM's order: temperature, top_k, top_p, min_p."""
     if not sampling.temperature:
         return []
     cuts = [TemperatureLogitsWarper(float(sampling.temperature))]
@@ -109,8 +109,8 @@ def _warpers(sampling: Sampling) -> list[LogitsProcessor]:
 
 
 class _Done(StoppingCriteria):  # type: ignore[misc]
-    """Notes the token that every open row has got, and which rows are done. transformers' own StopStringCriteria would go
-    through the whole vocabulary for every new stop text, and rows with other stop texts could not share a batch."""
+    """Records the new token of every open row, and which rows are finished. transformers' own StopStringCriteria would
+    scan the whole vocabulary for every new stop text, and rows with other stop texts could not share a batch."""
 
     def __init__(
         self, rows: Sequence[Row], choice: Choice, ends: frozenset[int], decode: Decode, unwanted: Callable[[], bool]
@@ -132,7 +132,7 @@ class _Done(StoppingCriteria):  # type: ignore[misc]
 
 
 def stops(ids: Sequence[int], stop: Sequence[str], decode: Decode) -> bool:
-    """Whether the reply has just reached a stop text. Only its end is looked at: a token is at least one byte."""
+    """Whether the reply has just reached a stop text. Only its end is decoded: a token has at least one byte."""
     if not stop:
         return False
     end = decode(ids[-(max(len(text.encode()) for text in stop) + _MARGIN) :])

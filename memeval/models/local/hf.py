@@ -1,10 +1,11 @@
 """`hf/<folder or hub id>`: a causal language model of transformers in this process, on CPU or GPU, with recorded rows.
 (The tests run on a CPU; it is untested on a GPU.)
 
-Requests that arrive together are generated together, in one worker thread, so the event loop stays free. Every completion
-carries its `Row` (prompt ids, completion ids, log-probabilities), and token counts are exact. Settings are `backend:` of the
-model in a card: `revision`, `local_files_only`, `device` (cuda where there is one), `dtype` (auto: as saved), `batch_size`,
-`batch_tokens` (prompt and reply, padding included), `max_model_len`. The role's `context` is the default of max_model_len.
+Requests that arrive together are generated together, in one worker thread, so the event loop stays free. Every
+completion carries its `Row` (prompt ids, completion ids, log-probabilities), and token counts are exact. Settings are
+under `backend:` of the model in a card: `revision`, `local_files_only`, `device` (default: cuda if available), `dtype`
+(auto: as saved), `batch_size`, `batch_tokens` (prompt and reply, including padding), `max_model_len`. The role's
+`context` is the default of max_model_len.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _OPEN = "<think>"
 
 
 class HfModel(Thinking):
-    """Raises UsageError, when it is made, as `LocalModel`."""
+    """A model in role `memory`, `reader` or `judge`. Its constructor raises UsageError like that of `LocalModel`."""
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
         super().__init__(f"hf/{name}")
@@ -43,9 +44,9 @@ class HfModel(Thinking):
         self.close = self._local.close
 
     async def complete(self, request: Request) -> Completion:
-        """One generation, under the larger limit once the model is seen to think. `finish_reason` is `overflow` when the
-        prompt leaves no room in the window, and a reply ends with it (`length`). Raises BadParameter for what this model
-        does not have, UsageError when it cannot be loaded."""
+        """One generation, with the larger limit once the model has been seen to think. `finish_reason` is `overflow` if
+        the prompt leaves no room in the window; a reply that fills the window ends with `length`. Raises BadParameter
+        for parameters that this model does not have, UsageError if it cannot be loaded."""
         if any(pictured(message) for message in request.messages):
             raise BadParameter("messages", f"model '{self.name}': it reads text alone, no images, sounds or files")
         return await super().complete(request)
@@ -58,7 +59,7 @@ class HfModel(Thinking):
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """A request as the model reads it. thinking: the chat template has opened a `<think>` block already."""
+    """A request in the model's form. thinking: the chat template has already opened a `<think>` block."""
 
     request: Request
     ids: list[int]
@@ -68,7 +69,7 @@ class _Prompt:
 
 
 class Checkpoint:
-    """Loaded weights and the thread that works with them. found: where they are; None of a model that is loaded already."""
+    """Loaded weights and the thread that runs them. found: the files; None for a model that is loaded already."""
 
     def __init__(self, name: str, found: Weights | None, chosen: Settings) -> None:
         self.name = name
@@ -130,7 +131,7 @@ class Checkpoint:
         names = [str(tool.get("function", {}).get("name")) for tool in request.tools or ()]
         if names and not any(name in text for name in names):
             raise UsageError(f"model 'hf/{self.name}': its chat template shows the model no tools; {_TOOLLESS}")
-        text = text.encode("utf-8", "replace").decode("utf-8")  # halves of characters, which no tokenizer takes
+        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates, which no tokenizer accepts
         ids = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
         room = loaded.window - len(ids)
         if room < 1 or not ids:
@@ -138,7 +139,7 @@ class Checkpoint:
         return _Prompt(request, ids, wanted, wanted.limit(room), text.rstrip().endswith(_OPEN))
 
     def _generate(self, loaded: Loaded, prompts: Sequence[_Prompt]) -> list[Completion]:
-        """Where a card's memory does not hold the batch, its halves are tried."""
+        """Generate a batch; if the GPU's memory is too small for it, generate its halves."""
         import torch
 
         from memeval.models.local.generation import Row as Sequenced
@@ -162,8 +163,8 @@ class Checkpoint:
 
 
 def grouped(prompts: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
-    """Prompts of equal warpers and similar length together, in groups of at most `most` tokens, padding and replies
-    included; one at least."""
+    """Group prompts of equal warpers and similar length, with at most `most` tokens per group, including padding and
+    replies, and at least one prompt."""
     group: list[_Prompt] = []
     for prompt in sorted(prompts, key=lambda each: (each.sampling.warpers, len(each.ids) + each.limit)):
         full = (len(group) + 1) * (len(prompt.ids) + prompt.limit) > most
@@ -176,14 +177,14 @@ def grouped(prompts: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
 
 
 def pictured(message: Message) -> bool:
-    """Whether a message has parts that are no text."""
+    """Whether a message has parts other than text."""
     content = message.get("content")
     parts = content if isinstance(content, (list, tuple)) else ()
     return any(not isinstance(part.get("text", part.get("refusal")), str) for part in parts if isinstance(part, Mapping))
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """A message as chat templates want it: text in place of parts, objects as arguments of tool calls."""
+    """A message in the form of chat templates: text instead of parts, objects as arguments of tool calls."""
     shaped = {**message, "content": text_of(message)}
     calls = []
     for call in message.get("tool_calls") or ():
@@ -192,7 +193,7 @@ def _message(message: Message) -> dict[str, Any]:
             try:
                 function["arguments"] = json.loads(function["arguments"])
             except ValueError:
-                function["arguments"] = {"text": function["arguments"]}  # what the model once wrote, and no JSON
+                function["arguments"] = {"text": function["arguments"]}  # invalid JSON that the model wrote
         calls.append({**call, "function": function})
     return {**shaped, "tool_calls": calls} if calls else shaped
 

@@ -1,8 +1,8 @@
 """Embeddings in this process by sentence-transformers: `hf/<folder or hub id>` in the role `embedder`.
 
-A folder that sentence-transformers saved is used as it says (pooling, prompts, length), any other checkpoint by that
-package's defaults (the mean of the last hidden states; of a causal model the last one, through its chat template where it
-has one). Vectors are scaled to length 1. Settings as in hf.py.
+A folder that sentence-transformers saved is used with its own settings (pooling, prompts, length), any other checkpoint
+with that package's defaults (the mean of the last hidden states; for a causal model the last one, with its chat
+template if it has one). Vectors are scaled to length 1. Settings as in hf.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST_BATCH = 256
 
 
 class HfEmbedder:
-    """Raises UsageError, when it is made, as `LocalModel`."""
+    """An embedding model. Its constructor raises UsageError like that of `LocalModel`."""
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
         self._local = LocalModel("hf-embedder/3", name, spec, Encoder)
@@ -30,8 +30,8 @@ class HfEmbedder:
         self.close = self._local.close
 
     async def complete(self, request: Request) -> Completion:
-        """One vector per text, with their exact tokens. Raises BadParameter for any parameter, UsageError when it cannot be
-        loaded."""
+        """One vector per text, with exact token counts. Raises BadParameter for any parameter, UsageError if the model
+        cannot be loaded."""
         if request.params:
             name = next(iter(request.params))
             raise BadParameter(name, f"embedder 'hf/{self._local.name}': no parameter '{name}'")
@@ -39,7 +39,7 @@ class HfEmbedder:
 
 
 class Encoder:
-    """Loaded weights and the thread that works with them."""
+    """Loaded weights and the thread that runs them."""
 
     usable = True
 

@@ -1,6 +1,6 @@
-"""What `hf/` models have in common: their settings, what identifies them, and how they are loaded and kept open.
+"""Common code of `hf/` models: settings, identity, loading, and staying open between runs.
 
-Weights are read from safetensors, and no code of a checkpoint's own is run.
+Weights are read from safetensors, and no code of a checkpoint is run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from memeval.typed import Positive, typed
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`backend:` of a model in a card; hf.py says what each is."""
+    """`backend:` of a model in a card; hf.py describes each setting."""
 
     revision: str | None = None
     local_files_only: bool = False
@@ -35,7 +35,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def installed() -> str:
-    """Says that the packages of the extra are there. Raises UsageError where one is missing; imports none of them."""
+    """Check without importing them that the packages of the extra are installed. Returns a line for `doctor`; raises
+    UsageError if one is missing."""
     missing = [name for name in ("torch", "transformers", "sentence_transformers") if find_spec(name) is None]
     if missing:
         raise UsageError(f"hf/ needs {' and '.join(missing)}: {install_hint('hf')}")
@@ -48,14 +49,14 @@ Opened = TypeVar("Opened", bound=kept_open.Closable)
 class LocalModel(Generic[Opened]):
     """The weights and settings of a model, which are loaded at the first call that no store can answer.
 
-    kind: what the identity begins with. opens: makes what holds the loaded weights, of (name, weights, settings). Raises
-    UsageError for bad settings and for what `weights.find` raises.
+    kind: start of the identity. opens: creates the object that holds the loaded weights, from (name, weights,
+    settings). Raises UsageError for bad settings, and like `weights.find`.
     """
 
     def __init__(self, kind: str, name: str, spec: ModelSpec, opens: Callable[[str, Weights, Settings], Opened]) -> None:
         chosen: Settings = typed(window.backend(spec), Settings, f"model 'hf/{name}'", "backend")
         found = weights.find(name, chosen.revision, not chosen.local_files_only)
-        given = {"dtype": chosen.dtype, "max_model_len": chosen.max_model_len}  # these change a reply
+        given = {"dtype": chosen.dtype, "max_model_len": chosen.max_model_len}  # these affect replies
         matters = {key: value for key, value in given.items() if value not in ("auto", None)}
         self.name, self.weights = name, found
         self.identity = f"{kind} {found.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
@@ -87,10 +88,10 @@ class Loaded:
 
 
 def load(name: str, found: Weights, chosen: Settings) -> Loaded:
-    """Raises UsageError, in one line: a package is missing, the checkpoint is damaged or lacks tensors, the device is not
-    there."""
+    """Load a model. Raises UsageError, in one line, if a package is missing, the checkpoint is damaged or lacks
+    tensors, or the device does not exist."""
     label = f"model 'hf/{name}'"
-    if not found.has_tokenizer():  # transformers makes one without words
+    if not found.has_tokenizer():  # transformers would create an empty one
         raise UsageError(f"{label}: {found.folder} has no tokenizer (tokenizer.json or the like)")
     with loading(label):
         import torch
@@ -111,13 +112,13 @@ def load(name: str, found: Weights, chosen: Settings) -> Loaded:
     config = model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or 2**31
     loaded = Loaded(model, tokenizer, min(longest, chosen.max_model_len or longest))
-    model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
+    model.generation_config = type(model.generation_config)()  # only `sampling` applies the checkpoint's own settings
     return loaded
 
 
 @contextmanager
 def loading(label: str) -> Iterator[None]:
-    """Raises UsageError where a package is missing, and for whatever its block raises: a damaged checkpoint makes
+    """Raises UsageError if a package is missing, and for any exception of its block: a damaged checkpoint makes
     transformers raise all kinds of errors."""
     installed()
     try:

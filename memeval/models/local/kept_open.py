@@ -1,7 +1,7 @@
-"""Servers and loaded weights that stay open from one run of a command to the next: loading them takes minutes.
+"""Keep servers and loaded weights open from one run of a command to the next, because loading them takes minutes.
 
-Inside a `keep_open()` block, what a run gives back is kept for the next run that takes the same. It is closed when something
-else is taken, because a GPU's memory holds one model, and when the block ends.
+Inside a `keep_open()` block, an object that a run gives back is kept for the next run that takes it. It is closed when
+the block ends, or when another object is taken, because a GPU's memory holds only one model.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _blocks = 0
 
 
 def take(key: Hashable, make: Callable[[], Thing]) -> Thing:
-    """What is kept under `key`, or a new one. Everything else that is kept is closed first."""
+    """The object kept under `key`, or a new one. All other kept objects are closed first."""
     found = _waiting.pop(key, None)
     _close_waiting()
     return cast(Thing, found) if found is not None and found.usable else make()
 
 
 def give_back(key: Hashable, thing: Closable) -> None:
-    """End the use of what was taken: inside a block it is kept for the next run, otherwise it is closed."""
+    """Give an object back: inside a block it is kept for the next run, otherwise it is closed."""
     if _blocks and thing.usable and key not in _waiting:
         _waiting[key] = thing
     else:
@@ -42,7 +42,7 @@ def give_back(key: Hashable, thing: Closable) -> None:
 
 @contextmanager
 def keep_open() -> Iterator[None]:
-    """What is given back inside this block stays open until its end."""
+    """Objects given back inside this block stay open until its end."""
     global _blocks
     _blocks += 1
     try:

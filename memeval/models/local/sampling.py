@@ -1,4 +1,4 @@
-"""The sampling parameters of one call to a model in this process, read from what agents send to servers."""
+"""The sampling parameters of one call to a model in this process, read from the parameters that agents send to servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memeval.models.body import switched
 from memeval.typed import Positive, fields, typed
 
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user", "extra_body"})
-"""Parameters that concern a connection to a server, which there is none of here; `extra_body` is unpacked."""
+"""Parameters that only concern a connection to a server; `extra_body` is unpacked."""
 _NOTHING = {
     "presence_penalty": 0,
     "frequency_penalty": 0,
@@ -21,15 +21,15 @@ _NOTHING = {
     "response_format": {"type": "text"},
     "tool_choice": "auto",
 }
-"""Values that clients send to ask for nothing."""
+"""Values that clients send although they have no effect."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """temperature 0: the likeliest token. top_p, top_k (0 or -1 = all), min_p: which tokens may be drawn, as in vLLM.
-    repetition_penalty: of tokens that are in the prompt or the reply (CTRL, arXiv 1909.05858). max_tokens and
-    max_completion_tokens: the smaller counts; None = up to the window. stop: texts that end the reply. seed: of this call's
-    draws. chat_template_kwargs: arguments of the chat template."""
+    """temperature 0: the likeliest token. top_p, top_k (0 or -1 = all), min_p: limit the tokens to sample from, as in
+    vLLM. repetition_penalty: for tokens that occur in the prompt or the reply (CTRL, arXiv 1909.05858). max_tokens and
+    max_completion_tokens: the smaller one counts; None = up to the window. stop: texts that end the reply. seed: for
+    sampling in this call. chat_template_kwargs: arguments of the chat template."""
 
     temperature: Annotated[float, Meta(ge=0, le=100)] = 1.0
     top_p: Share = 1.0
@@ -44,18 +44,18 @@ class Sampling(msgspec.Struct, frozen=True):
 
     @property
     def warpers(self) -> tuple[float, ...]:
-        """What rows of one batch must have in common."""
+        """The parameters that all rows of one batch share."""
         return self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty
 
     def limit(self, room: int) -> int:
-        """New tokens at most, where the window has room for so many."""
+        """Most new tokens, if the window has room for `room` tokens."""
         return min(limit for limit in (room, self.max_tokens, self.max_completion_tokens) if limit is not None)
 
 
 def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str) -> Sampling:
-    """What a call asks for. defaults: the checkpoint's generation_config.json, which fills in what the call leaves open, as
-    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. Raises
-    BadParameter for an unknown parameter or a bad value."""
+    """The sampling of a call. defaults: the checkpoint's generation_config.json, which provides missing parameters, as
+    in vLLM. seed: of the call; it is derived from the parameters, including a `seed`. Raises BadParameter for an
+    unknown parameter or a bad value."""
     known = fields(Sampling)
     filled = known if defaults.get("do_sample") else ("repetition_penalty",)
     given = {key: defaults[key] for key in filled if defaults.get(key) is not None}

@@ -1,9 +1,10 @@
-"""`vllm/<folder or hub id>`: a model behind a `vllm serve` that memeval starts itself. UNTESTED ON A GPU.
+"""`vllm/<folder or hub id>`: a model behind a `vllm serve` that memeval starts. UNTESTED ON A GPU.
 
-Nothing is started before the first call that no store can answer. Roles and runs of one command that use the same model
-with the same settings share one server. Settings are `backend:` of the model in a card: `revision`, `local_files_only`,
-`start_timeout` (seconds), `gpus` ("0,1"), and every option of `vllm serve` by its name with underscores (max_model_len,
-tool_call_parser, dtype, tensor_parallel_size, ...). The role's `context` is the default of max_model_len.
+The server is started at the first call that no store can answer. Roles and runs of one command that use the same model
+with the same settings share one server. Settings are under `backend:` of the model in a card: `revision`,
+`local_files_only`, `start_timeout` (seconds), `gpus` ("0,1"), and every option of `vllm serve` by its name with
+underscores (max_model_len, tool_call_parser, dtype, tensor_parallel_size, ...). The role's `context` is the default of
+max_model_len.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from memeval.models.limits import Limiter
 from memeval.models.local import kept_open, weights
 from memeval.models.local.vllm_server import ServerEnded, VllmServer, free_port
 
-LOOK = 0.5  # seconds between two looks at a server that has calls to answer
+LOOK = 0.5  # seconds between two checks of a server with calls in flight
 START_TIMEOUT = 900.0  # seconds; loading and compiling a large model takes minutes
 PARSERS = {"llama": "llama3_json", "mistral": "mistral", "gpt_oss": "openai", "deepseek_v3": "deepseek_v3"}
 """model_type of config.json -> vLLM's tool-call parser; `hermes` for all others (Qwen2.5, Qwen3, Hermes)."""
@@ -37,12 +38,12 @@ NEUTRAL = OURS | {
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "gpu_memory_utilization", "max_num_seqs"),
     *("max_num_batched_tokens", "swap_space", "cpu_offload_gb", "disable_log_stats", "enable_prefix_caching"),
 }
-"""Settings that change speed and room, but no reply: not part of the identity."""
+"""Settings that affect speed and memory, but not replies: not part of the identity."""
 
 
 class VllmModel:
-    """adapted: as of `Thinking`. Raises UsageError, when it is made, for settings that vLLM cannot be given, and what
-    `weights.find` raises."""
+    """adapted: as in `Thinking`. The constructor raises UsageError for settings that vLLM does not take, and like
+    `weights.find`."""
 
     def __init__(self, name: str, spec: ModelSpec, limiter: Limiter) -> None:
         backend = _checked(name, spec)
@@ -58,8 +59,8 @@ class VllmModel:
         self._starting: asyncio.Task[EndpointModel] | None = None
 
     async def complete(self, request: Request) -> Completion:
-        """One call, as `EndpointModel.complete`. Raises ServerEnded when the server cannot be started or has ended: at once,
-        before the call's time-out."""
+        """One call, like `EndpointModel.complete`. Raises ServerEnded if the server cannot be started or has ended: at
+        once, before the call's time-out."""
         misplaced = sorted({"max_model_len", "tool_call_parser", "dtype", "quantization"} & set(request.params))
         if misplaced:
             raise UsageError(
@@ -69,12 +70,12 @@ class VllmModel:
             self._server = kept_open.take(self._key, self._make)
             self._starting = asyncio.create_task(self._start(self._server))
         server = self._server
-        client = await asyncio.shield(self._starting)  # one start for all callers; it goes on when one of them is cancelled
+        client = await asyncio.shield(self._starting)  # shared by all callers; goes on if one is cancelled
         call = asyncio.ensure_future(client.complete(request))
         try:
             while not (await asyncio.wait({call}, timeout=LOOK))[0]:
                 if not server.usable:
-                    words = server.last_words()
+                    words = server.why_ended()
                     await asyncio.to_thread(server.close)
                     raise ServerEnded(words)
             return call.result()
@@ -95,7 +96,7 @@ class VllmModel:
             return
         if not starting.done():
             await asyncio.to_thread(server.close)
-        await asyncio.to_thread(kept_open.give_back, self._key, server)  # may wait for the server's end
+        await asyncio.to_thread(kept_open.give_back, self._key, server)  # may wait until the server has ended
         for client in await asyncio.gather(starting, return_exceptions=True):
             if isinstance(client, EndpointModel):
                 await client.close()
@@ -126,13 +127,14 @@ def executable() -> str:
 def serve(
     program: str, folder: Path, name: str, port: int, config: Mapping[str, Any], backend: Mapping[str, Any]
 ) -> list[str]:
-    """The command line of `vllm serve`. The key is not in it, because other users of the machine can read command lines."""
+    """The command line of `vllm serve`. It does not contain the key, because other users of the machine can read
+    command lines."""
     options: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": port,
         "served_model_name": name,
         "enable_prefix_caching": True,
-        "enable_prompt_tokens_details": True,  # else the server does not say what came from its cache
+        "enable_prompt_tokens_details": True,  # otherwise the server does not report cached tokens
         "enable_auto_tool_choice": True,
         "tool_call_parser": PARSERS.get(str(config.get("model_type")), "hermes"),
     }
@@ -148,7 +150,7 @@ def serve(
 
 
 def _checked(name: str, spec: ModelSpec) -> dict[str, Any]:
-    """The settings of a spec. Raises UsageError with the key that is wrong."""
+    """The settings of a spec. Raises UsageError that names the wrong key."""
     backend = window.backend(spec)
     if taken := sorted(RESERVED & set(backend)):
         raise UsageError(f"model 'vllm/{name}': backend.{taken[0]}: memeval sets this itself")

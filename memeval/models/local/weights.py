@@ -1,10 +1,10 @@
-"""Which weights the name of a local model means, and a digest that identifies them.
+"""Find the weights that the name of a local model means, and a digest that identifies them.
 
-A folder is taken as it is; a hub id is looked up in the local hub cache and fetched only where it is not there. Weights of
-the hub are identified by `ID@COMMIT`. The digest of a folder covers every file that can decide what the model says (weights,
-configuration, tokenizer, chat template): no path, no time, no training state. So a copy has the digest of its original, and
-a checkpoint that was overwritten has another one. Of a large file its size, first and last megabyte count: training changes
-all tensors, and to read gigabytes at every start would take minutes.
+A folder is used as it is; a hub id is searched in the local hub cache and downloaded only if it is missing there.
+Weights of the hub are identified by `ID@COMMIT`. The digest of a folder covers every file that affects replies
+(weights, configuration, tokenizer, chat template), but no path, time or training state: a copy has the digest of its
+original, and an overwritten checkpoint has another one. Of a large file, its size and its first and last megabyte
+count: training changes all tensors, and reading gigabytes at every start would take minutes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ DECIDES = (
     *("*.safetensors", "*.json", "*.txt", "*.model", "chat_template*", "additional_chat_templates/*"),
     *("[0-9]_*/*.json", "[0-9]_*/*.safetensors"),  # the modules of sentence-transformers
 )
-"""Files that can decide what a model says."""
+"""Files that can affect replies."""
 TRAINING = ("trainer_state.json", "*_results.json")
-"""Files of `DECIDES` that training leaves beside them."""
+"""Files matching `DECIDES` that training writes beside them."""
 VOCABULARIES = (
     *("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "vocab.txt", "spiece.model"),
     "sentencepiece.bpe.model",
 )
-"""One of these makes a tokenizer."""
+"""A tokenizer needs one of these files."""
 FETCHED = (*DECIDES, "*/config.json")
 NOT_FETCHED = ("consolidated*", "original/*", "onnx/*", "openvino/*")
 EDGE = 2**20  # bytes at each end of a file that are read for the digest
@@ -41,7 +41,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """name: as typed. folder: where the files are. digest: `ID@COMMIT` of a hub id, sha256 (hex) of a folder. revision: the
+    """name: as typed. folder: of the files. digest: `ID@COMMIT` of a hub id, sha256 (hex) of a folder. revision: the
     commit of a hub id."""
 
     name: str
@@ -50,14 +50,14 @@ class Weights:
     revision: str | None = None
 
     def read(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder; {} where there is none. Raises UsageError when it is no JSON object."""
+        """A JSON file of the folder; {} if it is missing. Raises UsageError if it is not a JSON object."""
         return _read(self.folder / name)
 
     def has_tokenizer(self) -> bool:
         return any((self.folder / name).is_file() for name in VOCABULARIES)
 
     def chat_template(self) -> str:
-        """As text, all of them where there are several; empty where there is none."""
+        """The chat template as text, all of them if there are several; empty if there is none."""
         files = [*self.folder.glob("chat_template*"), *self.folder.glob("additional_chat_templates/*")]
         inside = self.read("tokenizer_config.json").get("chat_template")
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
@@ -65,8 +65,8 @@ class Weights:
 
 
 def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
-    """The weights of a folder or hub id. revision: branch, tag or commit (hub ids only). fetch: whether what is not in the
-    local hub cache may be downloaded (HF_HUB_OFFLINE forbids it as well).
+    """The weights of a folder or hub id. revision: branch, tag or commit (hub ids only). fetch: whether files that are
+    not in the local hub cache may be downloaded (HF_HUB_OFFLINE also forbids it).
 
     Raises UsageError, in one line: no such folder, not on the hub, no safetensors weights, a file missing.
     """
@@ -79,12 +79,12 @@ def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
         raise UsageError(f"model '{name}': this is a file; give the folder that holds config.json and the weights")
     if _HUB_ID.fullmatch(name) is None:
         raise UsageError(f"model '{name}': no such folder, and not a hub id (ORGANISATION/NAME)")
-    from huggingface_hub.errors import LocalEntryNotFoundError  # heavy, and not needed for folders
+    from huggingface_hub.errors import LocalEntryNotFoundError  # heavy, and only needed for hub ids
 
     try:
         folder = _snapshot(name, revision, local=True)
         return _weights(name, folder, folder.name)
-    except (LocalEntryNotFoundError, UsageError) as missing:  # an UsageError: only a part of it was ever fetched
+    except (LocalEntryNotFoundError, UsageError) as missing:  # UsageError: only a part has been downloaded
         if not fetch:
             reason = missing if isinstance(missing, UsageError) else "not in the local hub cache"
             raise UsageError(f"model '{name}': {one_line(str(reason))} (and fetching is off)") from None
@@ -93,7 +93,7 @@ def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
 
 
 def _snapshot(name: str, revision: str | None, local: bool) -> Path:
-    import httpx  # what huggingface_hub is built on
+    import httpx  # the client of huggingface_hub
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

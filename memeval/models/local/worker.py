@@ -1,4 +1,4 @@
-"""One thread that a local model runs in: it works in batches on the items that arrive together."""
+"""One worker thread for a local model, which processes items that arrive together in batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GATHER = 0.01  # seconds after the first item in which others may join it
 
 
 class Worker(Generic[Item, Result]):
-    """`work(items)` gets up to `most` items in the order of their arrival and returns a result for each, or raises for all.
+    """`work(items)` receives up to `most` items in order of arrival and returns a result for each, or raises for all.
     Items come from one event loop at a time."""
 
     def __init__(self, name: str, work: Callable[[list[Item]], Sequence[Result]], most: int) -> None:
@@ -25,7 +25,7 @@ class Worker(Generic[Item, Result]):
         self._serving: asyncio.Task[None] | None = None
 
     async def do(self, item: Item) -> Result:
-        """The result for one item. An item whose caller was cancelled is skipped."""
+        """Process one item; returns its result. An item whose caller was cancelled is skipped."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, answered))
@@ -34,11 +34,11 @@ class Worker(Generic[Item, Result]):
         return await answered
 
     def unwanted(self) -> bool:
-        """Whether every caller of the work under way was cancelled: it may stop at the next chance."""
+        """Whether every caller of the current batch was cancelled, so that it may stop early."""
         return bool(self._current) and all(answered.done() for _, answered in self._current)
 
     def close(self) -> None:
-        """End the thread: at once when idle, else when the work under way lets it."""
+        """End the thread: at once if it is idle, otherwise after the current batch."""
         self._thread.shutdown(cancel_futures=True)
 
     async def _serve(self) -> None:

@@ -1,9 +1,9 @@
-"""The offline model: rules in place of a language model. It needs no key, GPU or network.
+"""The offline model: rules instead of a language model. It needs no key, GPU or network.
 
-It reads and writes by general syntax (capitalised names, verbs, numbers, dates), sees only the prompt it is given, and is
-a pure function of the messages, the tool schemas and of `seed` and `max_tokens` among the parameters. It relies on the tags
-of `memeval.prompts` and on tool schemas, never on the wording of a prompt or on the name of an agent or a tool. Its numbers
-show the machinery; they say nothing about memory systems (validity section 7).
+It reads and writes by general syntax (capitalised names, verbs, numbers, dates), sees only its prompt, and is a pure
+function of the messages, the tool schemas and the parameters `seed` and `max_tokens`. It relies on the tags of
+`memeval.prompts` and on tool schemas, never on the wording of a prompt or on the name of an agent or a tool. Its
+numbers test the harness; they say nothing about memory systems (validity section 7).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from memeval.models.offline.writing import calls, rewritten
 __all__ = ["ABSTAIN", "NOTHING", "THRESHOLD", "UNREAD", "OfflineModel"]
 
 NOTHING = "There is nothing more to do."
-"""The reply to a prompt that holds nothing to write, and to the results of its own tool calls."""
+"""The reply to a prompt with nothing to write, and to the results of its own tool calls."""
 CHARACTERS = 4
-"""Characters of a token, for every estimate of the offline model."""
+"""Characters per token, in every estimate of the offline model."""
 WRITING_LIMIT = 1024
-"""Tokens of a reply that writes, where `max_tokens` is not given."""
+"""The limit of a reply that writes, in tokens, without `max_tokens`."""
 
 
 class OfflineModel:
@@ -49,7 +49,7 @@ class OfflineModel:
         return Completion(text=text, tool_calls=made, usage=usage, finish_reason="tool_calls" if made else "stop")
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:

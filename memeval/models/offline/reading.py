@@ -1,8 +1,8 @@
-"""Answering from the sentences in view: one sentence, one span, one hop; and what to search for where they lead on.
+"""Answer from the sentences in view: one sentence, one span, one hop; and decide what to search for next.
 
-A sentence is chosen by the words that it shares with the question, a span in it by the type of answer and its distance to
-those words. Nothing is looked up through a name that another sentence gave. Every further sentence in view is a further
-chance to choose wrongly.
+A sentence is chosen by the words that it shares with the question, a span in it by the type of answer and its distance
+to those words. No name is looked up through another sentence. Every further sentence in view is a further chance to
+choose wrongly.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from memeval.models.offline.text import STOP, WORD, Span, dates, entries, names,
 
 ABSTAIN = "I don't know"
 THRESHOLD = 0.25
-"""A sentence counts when it holds at least this share of the question's words outside names."""
+"""A sentence counts if it contains at least this share of the question's words outside names."""
 MATCHED = 0.6
-"""A name of the question is in a sentence when this share of its words is: first names are often left out."""
+"""A sentence contains a name of the question if it contains this share of its words: first names are often left out."""
 AGREES = 0.7
 """The share of all words of a yes-no question in one sentence from which the answer is `yes`."""
 
@@ -80,8 +80,8 @@ def _part(wanted: frozenset[str], found: frozenset[str]) -> float:
 
 
 def answer(memory: str, question: str) -> str:
-    """A short answer, or `ABSTAIN`: no sentence holds a name of the question and enough of its other words. Of sentences
-    that hold as much, the latest counts."""
+    """A short answer, or `ABSTAIN` if no sentence contains a name of the question and enough of its other words. Of
+    equally good sentences, the latest counts."""
     query = Query(question)
     lines = [line for line in view(memory, query) if line.named >= MATCHED] if query.content else []
     if query.kind == "yes-no" and lines:
@@ -96,8 +96,8 @@ def answer(memory: str, question: str) -> str:
 
 
 def _spans(query: Query, text: str) -> list[Span]:
-    """What a sentence offers as an answer: spans of the wanted type that the question does not hold. Where no type is known,
-    names, or the words after a verb."""
+    """The possible answers in a sentence: spans of the wanted type that the question does not contain. If no type is
+    known: names, or the words after a verb."""
     if query.kind in ("date", "year"):
         return dates(text)
     if query.kind == "number":
@@ -110,8 +110,8 @@ def _spans(query: Query, text: str) -> list[Span]:
 
 
 def choose(memory: str, question: str, options: str, seed: object) -> str:
-    """`<final_answer> (x)`: the option that shares most with a sentence near to the question. Without a memory, or where
-    nothing tells the options apart, one drawn by seed, question and options."""
+    """`<final_answer> (x)`: the option that shares most with a sentence close to the question. Without a memory, or if
+    nothing distinguishes the options, one drawn by seed, question and options."""
     _, *parts = _LABEL.split(options)
     labelled = list(zip(parts[::2], parts[1::2], strict=True))
     labelled = labelled or list(zip(string.ascii_lowercase, options.splitlines() or [""], strict=False))
@@ -125,8 +125,8 @@ def choose(memory: str, question: str, options: str, seed: object) -> str:
 
 
 def follow_up(memory: str, question: str) -> str:
-    """What to search for next: the names that the sentence nearest to the question adds, and the words of the question that
-    this sentence leaves out; "" where there is nothing to look for. Whether the memory has the answer is not judged."""
+    """What to search for next: the names that the closest sentence adds, and the words of the question that it lacks;
+    "" if there is nothing to search for. Whether the memory has the answer is not considered."""
     query = Query(question)
     near = [line for line in view(memory, query) if line.named >= MATCHED and line.share > 0]
     if not near:

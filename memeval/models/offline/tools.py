@@ -1,5 +1,5 @@
-"""What a tool takes, read off its JSON schema alone: a function that takes a free text and no id creates an entry, one that
-takes an id as well changes an entry, one that takes a query looks something up and writes nothing."""
+"""Understand a tool from its JSON schema alone: a function that takes a free text and no id creates an entry, one that
+also takes an id changes an entry, one that takes a query searches and writes nothing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SLOTS = {
     "subject": re.compile(r"(?:^|_)(?:title|name|subject|topic|key|entity|person)$", re.I),
     "time": re.compile(r"time|date", re.I),
 }
-"""What a text parameter holds, by its name; any other is the text itself."""
+"""The content of a text parameter, by its name; any other parameter takes the text itself."""
 _EMPTY: Mapping[str, Any] = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
-"""JSON type -> what a parameter of that type gets."""
+"""JSON type -> the value for a parameter of that type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One function. slots: parameter -> what it holds (of _SLOTS, choice, text, or a JSON type that is no text), of those
-    that it requires and of an id. choices: the values of `choice`."""
+    """One function. slots: parameter -> its content (from _SLOTS, choice, text, or a JSON type other than text), for
+    required parameters and an id. choices: the values of `choice`."""
 
     name: str
     slots: Mapping[str, str]
@@ -41,17 +41,17 @@ class Tool:
 
     @property
     def searches(self) -> bool:
-        """It needs a query and nothing else."""
+        """Whether it needs a query and nothing else."""
         return list(self.slots.values()) == ["query"]
 
     def call(self, number: int, **held: str) -> ToolCall:
-        """held: what goes into the slots of that name."""
+        """Create a call. held: the content of each slot, by name."""
         arguments = {parameter: {**_EMPTY, **held}.get(slot) for parameter, slot in self.slots.items()}
         return ToolCall(self.name, arguments, json.dumps(arguments, ensure_ascii=False), id=f"call_{number}")
 
 
 def read_tools(tools: Iterable[Any]) -> list[Tool]:
-    """The functions among them; whatever is no JSON schema of a function is left out."""
+    """The functions among the tools; anything that is not a JSON schema of a function is left out."""
     found = []
     for tool in tools:
         try:

@@ -1,8 +1,8 @@
-"""Writing: the lines of a chunk condensed into notes, which are stored by tool calls or in a rewritten text.
+"""Write: condense the lines of a chunk into notes, which are stored by tool calls or in a rewritten text.
 
-A sentence is kept when it states something: four words or more, no question, and a number, a date, a name besides its
-subject, or the first person. Later questions have no influence. A note takes the place of an older sentence about the same
-subject only when it says the same of another value, and neither says what happened.
+A sentence is kept if it states something: four words or more, not a question, and with a number, a date, a name besides
+its subject, or the first person. Later questions have no influence. A note replaces an older sentence about the same
+subject only if it states another value of the same thing, and neither describes an event.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def _states(sentence: str, subject: str) -> bool:
 
 
 def written(note: Entry) -> str:
-    """One line, `[date] Subject: sentences`; the subject is left out where the first sentence opens with it."""
+    """One line, `[date] Subject: sentences`; the subject is left out if the first sentence starts with it."""
     stamp = f"[{note.stamp}] " if note.stamp else ""
     return stamp + note.named(" ".join(note.sentences))
 
 
 def changed(held: Sequence[Entry], note: Entry) -> tuple[Entry, Entry] | None:
-    """(old, new) where `note` states another value of what an entry says: `new` is `old` without those sentences, and with
+    """(old, new) if `note` states another value of something in an entry: `new` is `old` without those sentences, plus
     those of the note."""
     for old in held:
         if old.subject.lower() == note.subject.lower():
@@ -54,13 +54,13 @@ def changed(held: Sequence[Entry], note: Entry) -> tuple[Entry, Entry] | None:
 
 
 def _topic(sentence: str) -> frozenset[str] | None:
-    """The stems of a sentence outside names, dates and numbers; None where it says what happened."""
+    """The stems of a sentence outside names, dates and numbers; None if it describes an event."""
     values = (*names(sentence), *dates(sentence), *numbers(sentence))
     return None if _PAST.search(sentence) else stems(sentence) - stems(" ".join(span.text for span in values))
 
 
 def rewritten(memory: str, chunk: str, room: int) -> str:
-    """The memory with the notes of a chunk in it, oldest first: the newest of them, in at most `room` characters."""
+    """The memory with the notes of a chunk, oldest first: the newest that fit in `room` characters."""
     held = list(notes(memory))
     for note in notes(chunk):
         old, new = changed(held, note) or (note, note)
@@ -76,8 +76,8 @@ def rewritten(memory: str, chunk: str, room: int) -> str:
 
 
 def calls(chunk: str, memory: str, tools: Sequence[Tool], room: int) -> list[ToolCall]:
-    """The calls that write the notes of a chunk, in at most `room` characters. An entry in view is changed, once, when a
-    note states another value of what it says; what is in view already is not written again."""
+    """The calls that write the notes of a chunk, in at most `room` characters. An entry in view is changed, once, if a
+    note states another value of it; entries in view are not written again."""
     creator = next((tool for tool in tools if tool.writes and not tool.takes_id), None)
     changer = next((tool for tool in tools if tool.writes and tool.takes_id), None)
     if creator is None:
@@ -109,7 +109,7 @@ def calls(chunk: str, memory: str, tools: Sequence[Tool], room: int) -> list[Too
 
 
 def _choice(note: Entry, choices: Sequence[str]) -> str:
-    """The type of entry for a note: one named for events where it has a date, else the first other."""
+    """The type of entry for a note: one named for events if it has a date, else the first other type."""
     events = [value for value in choices if _EVENT.search(value)]
     others = [value for value in choices if value not in events]
     return next(iter(events + others if note.stamp else others + events), "")

@@ -1,5 +1,5 @@
-"""An OpenAI-compatible endpoint in front of the models of a run, for agents that are programs of their own.
+"""An OpenAI-compatible endpoint in front of the models of a run, for agents that are separate programs.
 
-server.py  the loopback server, with a token for each context, and where the calls of its agent are booked
-wire.py    OpenAI's HTTP shapes, from the server's side
+server.py  the loopback server, with a token for each context, and the counting of its agent's calls
+wire.py    OpenAI's HTTP formats, from the server's side
 """

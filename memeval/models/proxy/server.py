@@ -1,11 +1,11 @@
-"""An OpenAI-compatible server on 127.0.0.1 in front of the bound models of one context: what a foreign agent calls.
+"""An OpenAI-compatible server on 127.0.0.1 in front of the bound models of one context, for a foreign agent.
 
     async with Proxy(session.models) as proxy:
-        proxy.base_url, proxy.token      # go to the agent as its endpoint and key
-        with proxy.step(): ...           # one step of the agent: its calls are booked where the step is
+        proxy.base_url, proxy.token      # the agent's endpoint and key
+        with proxy.step(): ...           # one step of the agent: its calls are counted with the step
 
-Every call goes through `BoundModel`, so the run's cache, limits, retries and prices apply, and no provider's key leaves this
-process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or the bound model's own name.
+Every call goes through `BoundModel`, so the run's cache, limits, retries and prices apply, and no provider's key leaves
+this process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or the bound model's own name.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from memeval.models.proxy.wire import Refused
 from memeval.models.usage import Ledger
 from memeval.records.rows import CallFacts
 
-LARGEST_REQUEST = 64 * 2**20  # bytes; more than any prompt, less than what would hurt
-_NO_RETRY = {"x-should-retry": "false"}  # the openai package obeys it: retries happened already, behind the gateway
+LARGEST_REQUEST = 64 * 2**20  # bytes; larger than any prompt, small enough for memory
+_NO_RETRY = {"x-should-retry": "false"}  # for the openai package: the gateway has already retried
 _REJECTED = re.compile(r"HTTP (400|403|413|422)\b")
 Result = TypeVar("Result")
 
 
 class Proxy:
-    """For one agent and its forks, on the running event loop, as an async context manager. models: role -> model that may be
-    called. `base_url` ends in /v1; `token` is the key that it takes."""
+    """The proxy of one agent and its forks, on the running event loop; an async context manager. models: role -> model
+    that may be called. `base_url` ends in /v1; `token` is the key that it accepts."""
 
     def __init__(self, models: Mapping[str, BoundModel]) -> None:
         self.base_url = ""
         self.token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
         self._models, self._steps = models, _Steps()
-        self._asked: Counter[bytes] = Counter()  # how often each call was made
+        self._asked: Counter[bytes] = Counter()  # number of times each call was made
         self._tasks: set[asyncio.Task[Any]] = set()  # its calls in flight
         self._runner: web.AppRunner | None = None
 
@@ -63,17 +63,17 @@ class Proxy:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Its calls in flight are cancelled. An end that has come already is no error."""
+        """Cancel its calls in flight, and shut the server down."""
         for task in self._tasks:
             task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
 
     def step(self) -> AbstractContextManager[None]:
-        """Book the calls of a block in the ledger that `usage.current` holds now. One step at a time.
+        """Count the calls of a block in the ledger that `usage.current` holds now. One step at a time.
 
-        Raises, at the end of the block and whatever the agent did about it, the error of a call that must stop
-        the run (StopRun, UsageError, or a bug of ours): the agent saw only an HTTP status.
+        At the end of the block, whatever the agent did about it, raises the error of a call that must stop the run
+        (StopRun, UsageError, or a bug of memeval's): the agent saw only an HTTP status.
         """
         return self._steps.step()
 
@@ -82,7 +82,7 @@ class Proxy:
         model = self._model(chat.model, embedding=False)
         params = dict(asked.params)
         for one, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
-            if one in model.params:  # the user's limit stands, under whichever of its two names
+            if one in model.params:  # the user's limit takes precedence, under either of its two names
                 params.pop(other, None)
         sample = self._sample(model, asked, _repeated(request))
         completion: Completion = await self._serve(model, model.generate(asked.messages, asked.tools, sample, **params))
@@ -93,7 +93,7 @@ class Proxy:
             message = "the prompt exceeds the model's maximum context length; shorten the messages"
             raise Refused(400, message, "context_length_exceeded", "messages")
         made = replace(asked, params=params, repeat=model.repeat, sample=sample)
-        number = f"chatcmpl-{call_key(model.role, made).hex()[:24]}"  # the same in a run that is resumed
+        number = f"chatcmpl-{call_key(model.role, made).hex()[:24]}"  # the same in a resumed run
         headers = {"x-request-id": number}
         if not chat.stream:
             return web.json_response(wire.chat_reply(completion, model.name, number), headers=headers)
@@ -140,8 +140,8 @@ class Proxy:
         raise Refused(404, f"no {kind} '{name[:100]}' here; use a role as its name: {known}", "model_not_found", "model")
 
     def _sample(self, model: BoundModel, asked: Request, again: bool) -> int:
-        """Equal requests of one agent are told apart by their number, so that it can ask for a second opinion; greedy or
-        seeded ones are not. again: the client repeats a request whose reply it did not wait for."""
+        """Number equal requests of one agent, so that it can ask for a second opinion; greedy or seeded requests are
+        not numbered. again: the client repeats a request without having waited for the reply."""
         params = {**asked.params, **model.params}
         if params.get("temperature") == 0 or "seed" in params:
             return 0
@@ -151,9 +151,10 @@ class Proxy:
         return max(0, number)
 
     async def _serve(self, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
-        """Await a call of a bound model, booked in the agent's step. It goes on, and is booked, when the client disconnects.
+        """Await a call of a bound model, counted in the agent's step. The call continues and is counted if the client
+        disconnects.
 
-        Raises Refused for what must stop the run; the error itself is raised at the end of the step.
+        Raises Refused for errors that must stop the run; the error itself is raised at the end of the step.
         """
         context = copy_context()
         context.run(usage.current.set, self._steps)
@@ -168,11 +169,11 @@ class Proxy:
                 raise  # the server is stopping
             raise Refused(503, "the context ended while the call was in flight") from None
         except EmbeddingFailed:
-            raise  # booked; the run goes on
+            raise  # counted; the run goes on
         except RecursionError:
             raise Refused(400, "the body is nested too deeply") from None
         except (StopRun, UsageError) as error:
-            if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set, the user must fix
+            if isinstance(error, BadParameter) and error.name not in model.params:  # set by the user, who must fix it
                 raise Refused(400, str(error), "unsupported_parameter", error.name) from None
             self._steps.stop(error)
             raise Refused(503, str(error), "upstream_error") from None
@@ -183,11 +184,11 @@ class Proxy:
 
 
 class _Steps(Ledger):
-    """The ledger of the calls that come over the wire, where no context variable says whose they are: it passes them on to
-    the ledger of the current step. Safe to use from several threads.
+    """The ledger of calls over HTTP, where no context variable tells which step made them: it forwards them to the
+    ledger of the current step. Thread-safe.
 
-    waiting: (role, completion, facts) of calls that ended between two steps (an agent that works in the background): they
-    are booked in the next one; what is left when the agent is closed belongs to no step.
+    waiting: (role, completion, facts) of calls that ended between two steps (an agent that works in the background):
+    they are counted in the next step; those left when the agent is closed belong to no step.
     """
 
     def __init__(self) -> None:
@@ -234,7 +235,7 @@ def _repeated(request: web.Request) -> bool:
 
 @web.middleware
 async def _in_shape(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Send every error in OpenAI's shape."""
+    """Send every error in OpenAI's format."""
     try:
         response: web.StreamResponse = await handler(request)
         return response

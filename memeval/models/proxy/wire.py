@@ -1,7 +1,8 @@
-"""OpenAI's HTTP shapes, from the server's side: requests read and checked, replies, streams and errors written.
+"""OpenAI's HTTP formats, from the server's side: requests are read and checked; replies, streams and errors are
+written.
 
-Replies are built with the types of the openai package, which is imported at the first one. Requests come from foreign
-programs: whatever does not fit is a `Refused` with a message that names the field.
+Replies are built with the types of the openai package, which is imported for the first one. Requests come from foreign
+programs: everything wrong is a `Refused` with a message that names the field.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ _READ_HERE = frozenset({"model", "messages", "tools", "stream", "stream_options"
 _FIELDS = read_yaml(Path(__file__).parents[2] / "_data" / "proxy.yaml")
 _PASSED = frozenset(_FIELDS["passed_on"].split())
 _LABELS = frozenset(_FIELDS["labels"].split())
-_FINISH = {"unclosed_think": "length", "empty": "stop"}  # reasons that the API does not know
+_FINISH = {"unclosed_think": "length", "empty": "stop"}  # reasons that the API does not have
 Data = dict[str, Any]
 
 
 class Refused(Exception):
-    """A request that gets an error: HTTP status, message, and the API's `code` and `param` (the field at fault)."""
+    """A request that is answered with an error: HTTP status, message, and the API's `code` and `param` (the field at
+    fault)."""
 
     def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -77,7 +79,7 @@ class _Options(Struct, frozen=True):
 
 
 class Chat(Struct):
-    """A chat request, as far as it is checked here."""
+    """The fields of a chat request that are checked here."""
 
     model: Annotated[str, Meta(min_length=1)]
     messages: Annotated[list[_Message], Meta(min_length=1)]
@@ -100,7 +102,7 @@ class Texts(Struct):
 
 
 def read_json(raw: bytes) -> Data:
-    """The object in a request's body, without the fields that are null: they count as left out. Raises Refused."""
+    """The object in a request's body, without null fields, which count as missing. Raises Refused."""
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):
@@ -111,8 +113,8 @@ def read_json(raw: bytes) -> Data:
 
 
 def read_chat(data: Data) -> tuple[Chat, Request]:
-    """A request to /chat/completions, and the call that it asks for: with the messages and tools as they came, and all that
-    is for the model. Raises Refused."""
+    """A request to /chat/completions, and the call that it asks for: messages and tools unchanged, and all parameters
+    for the model. Raises Refused."""
     if data.get("n", 1) != 1:
         raise Refused(400, "n must be 1; send a request for each reply", "unsupported_value", "n")
     unknown = [key[:100] for key, value in data.items() if key not in _READ_HERE | _PASSED | _LABELS and value is not False]
@@ -130,7 +132,7 @@ Shape = TypeVar("Shape")
 
 
 def shaped(data: Data, shape: type[Shape]) -> Shape:
-    """Raises Refused with the name of the field that is missing or of another type."""
+    """Convert a body to a shape. Raises Refused with the name of a field that is missing or has the wrong type."""
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
@@ -200,7 +202,7 @@ def _finish(completion: Completion) -> str:
 
 
 def _tool_call(call: ToolCall) -> Data:
-    """Arguments that could be read are written as clean JSON; those that could not, as the model wrote them."""
+    """One tool call: readable arguments as clean JSON, others as the model wrote them."""
     written = call.raw if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written}}
 

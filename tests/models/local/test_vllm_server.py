@@ -245,13 +245,15 @@ def test_closing_before_the_start_has_begun_ends_it(folder, program):
 
 
 SCRIPT = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 from memeval.models.local import vllm_server
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.calls import CallSettings
 from memeval.models.gateway import Gateway
 
 vllm_server.GRACE = 1.0
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup and some shells start the tests with these signals ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 async def main():
     gateway = Gateway(CallSettings(use_cache=False), {})
     request = Request([{"role": "user", "content": "a"}])
