@@ -1,8 +1,8 @@
 """Cards: YAML files that describe tasks (what is asked) and agents (who answers).
 
-A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and
-fix. `extends: other` inherits every key of another card of the same kind. A task may have variants, written
-`task@variant`. plugins.py finds what has no card. docs/cards.md describes every key, and where cards are searched.
+A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and fix.
+`extends: other` inherits every key of another card of the same kind. A task may have variants, written `task@variant`.
+plugins.py finds what has no card. docs/cards.md describes every key, and where cards are searched.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ MIN_CHUNK = 8
 class TaskCard(msgspec.Struct, frozen=True):
     """A task: what is asked. `source` is a module of memeval/tasks (or `file.py:Class`) and `params` are its settings.
 
-    documents: stream length in documents (including the question's own). tokens: stream length in tokens instead.
-    shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
-    chunk_tokens, reader_budget: tokens of `tokenizer`. answer_tokens: limit of the reader's reply (0: the limit of its
-    prompt, prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks). questions:
-    default prefix of the seeded order (0 = all). cluster: what the interval resamples: question, context, persona or
-    conversation. judge: the family of judge prompts that `memeval score --judge` uses for this task. family, split: the
-    data set and part (train, dev, test ...) of the questions, to look up what models were trained on. trained_on:
-    models known to have been trained on this data, as `NAME` (in-domain) or `NAME: leaked, how` (on exactly this
-    split).
+    documents: stream length in documents (including the question's own). tokens: stream length in tokens instead. shared:
+    questions per stream. hard: BM25-nearest distractors without the answer instead of random ones. chunk_tokens,
+    reader_budget: tokens of `tokenizer`. answer_tokens: limit of the reader's reply (0: the limit of its prompt,
+    prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks). questions: default prefix of
+    the seeded order (0 = all). cluster: what the interval resamples: question, context, persona or conversation. judge: the
+    family of judge prompts that `memeval score --judge` uses for this task. family, split: the data set and part (train,
+    dev, test ...) of the questions, to look up what models were trained on. trained_on: models known to have been trained
+    on this data, as `NAME` (in-domain) or `NAME: leaked, how` (on exactly this split).
 
-    For a published protocol: layout: how streams are laid out (empty: as in streams.py; `memocr`: as in MemOCR's
-    script). sampling: role -> parameters of every call of the agent and of the reader. repeats: default number of runs
-    of the whole. recall_prefix: agent -> text before each question when its memory is searched. scoring: `equal` (one
-    rule for all agents), or `as-published`: the headline is the metric that `published_metrics` has for the agent (`*`:
-    any other). keyword_separator: between the keywords of a gold, for `keyword_share`. cut_off: whether a reply that
-    was cut off at its token limit is wrong, or is scored as it is, as in most published scripts. protocol: its name.
-    deviations: known differences from it (validity section 5); those of a base, a card and a variant add up.
-    reader_deviation: a further one if the reader uses memeval's prompt.
+    For a published protocol: layout: how streams are laid out (empty: as in streams.py; `memocr`: as in MemOCR's script).
+    sampling: role -> parameters of every call of the agent and of the reader. repeats: default number of runs of the whole.
+    recall_prefix: agent -> text before each question when its memory is searched. scoring: `equal` (one rule for all
+    agents), or `as-published`: the headline is the metric that `published_metrics` has for the agent (`*`: any other).
+    keyword_separator: between the keywords of a gold, for `keyword_share`. cut_off: whether a reply that was cut off at its
+    token limit is wrong, or is scored as it is, as in most published scripts. protocol: its name. deviations: known
+    differences from it (validity section 5); those of a base, a card and a variant add up. reader_deviation: a further one
+    if the reader uses memeval's prompt.
     """
 
     name: str
@@ -98,14 +97,14 @@ class AgentCard(msgspec.Struct, frozen=True):
     """An agent: who answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or
     `file.py:Class`.
 
-    params: arguments of the constructor (with --set). track: reader (the harness answers from `recall`) or native.
-    models: the model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling
-    parameters). sampling: role -> parameters of its calls, whatever model has the role. prompt_set: shipped prompts
-    that replace the class's. prompts: part -> prompt file, relative to the card. source: further files that determine
-    the answers (globs, relative to the card). replayable: whether the memory follows from the stored replies of its
-    models; None: as the class declares (default yes). trained_on: what the card's own model was trained on
-    (trained.py); it applies only if a run uses that model. reproduces: published rows, as `TABLE: METHOD`
-    (leaderboards/published.csv); deviations: known differences from the published agent.
+    params: arguments of the constructor (with --set). track: reader (the harness answers from `recall`) or native. models:
+    the model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters).
+    sampling: role -> parameters of its calls, whatever model has the role. prompt_set: shipped prompts that replace the
+    class's. prompts: part -> prompt file, relative to the card. source: further files that determine the answers (globs,
+    relative to the card). replayable: whether the memory follows from the stored replies of its models; None: as the class
+    declares (default yes). trained_on: what the card's own model was trained on (trained.py); it applies only if a run uses
+    that model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv); deviations: known differences
+    from the published agent.
     """
 
     name: str
@@ -325,8 +324,8 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     """The card as `name@variant`: one of its own `variants:`, or a general one.
 
     General variants (GENERAL): `documents-N` (streams of N documents), `tokens-N` (filled to N tokens), `hard` (nearest
-    distractors without the answer), `shared` or `shared-K` (K questions in one stream, default 8), `visible` (the
-    question is shown while the stream is read).
+    distractors without the answer), `shared` or `shared-K` (K questions in one stream, default 8), `visible` (the question
+    is shown while the stream is read).
     """
     name = f"{card.name}@{variant}"
     general = _GENERAL.fullmatch("shared-8" if variant == "shared" else variant)

@@ -1,7 +1,6 @@
 """The rows of run and memory folders: one frozen record type for each kind of line.
 
-Unknown fields are ignored when a row is read, so that later versions can add fields; a field that may be absent has a
-default.
+Unknown fields are ignored when a row is read, so later versions can add fields; an optional field has a default.
 """
 
 from __future__ import annotations
@@ -50,11 +49,11 @@ class QuestionRow(msgspec.Struct, frozen=True, kw_only=True):
     """questions.jsonl: a question with its golds, and facts of its stream. With this row a run can be scored, shown and
     compared without the data set.
 
-    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished
-    sample is reused only if it agrees. stream: the digest of the units alone, as in operation rows. Sizes are in tokens
-    of the task's tokenizer. prefix_chunks: chunks of the visible prefix; the last `own_chunks` (0 or 1) of them end
-    where the prefix ends and are no chunks of the whole stream. lost: numbers of `meta` that JSON cannot hold, written
-    as null. rank: its place in the order of the task, from 0; `--limit` selects by rank.
+    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished sample
+    is reused only if it agrees. stream: the digest of the units alone, as in operation rows. Sizes are in tokens of the
+    task's tokenizer. prefix_chunks: chunks of the visible prefix; the last `own_chunks` (0 or 1) of them end where the
+    prefix ends and are no chunks of the whole stream. lost: numbers of `meta` that JSON cannot hold, written as null. rank:
+    its place in the order of the task, from 0; `--limit` selects by rank.
     """
 
     question_id: str
@@ -137,10 +136,10 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about calls for the notes of a run; each number counts calls.
 
-    estimated: the usage is estimated, because the server's is missing or impossible. undercounted: the prompt has more
-    than 1,000 tokens, and the server counts fewer than half of them. unreadable: the offline model found nothing in the
-    prompt that it can read. offered: the model was offered tools; uncalled: complete replies without a call among
-    these. served: role -> model name that the server reported -> calls.
+    estimated: the usage is estimated, because the server's is missing or impossible. undercounted: the prompt has more than
+    1,000 tokens, and the server counts fewer than half of them. unreadable: the offline model found nothing in the prompt
+    that it can read. offered: the model was offered tools; uncalled: complete replies without a call among these. served:
+    role -> model name that the server reported -> calls.
     """
 
     estimated: int = 0
@@ -169,12 +168,12 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
     """samples.jsonl: one answer, with deterministic facts only, no times.
 
-    failure: why no reply was obtained; None if there was any reply. The reader saw `recall_tokens`; `recall_lost`
-    tokens and `recall_dropped` whole items exceeded the budget. memory_tokens: held when asked, None if the agent does
-    not report it. calls, tokens, services, facts: of this answer, plus those of the recall in answer repeat 0;
-    recalling: the recall's alone. evidence_held: whether the memory held each piece of the evidence when asked
-    (metrics/held.py; pieces that are in no chunk are left out); None if the agent does not list its entries.
-    query_used: None if the question was not offered while reading. not_applicable: why a control has no answer here.
+    failure: why no reply was obtained; None if there was any reply. The reader saw `recall_tokens`; `recall_lost` tokens
+    and `recall_dropped` whole items exceeded the budget. memory_tokens: held when asked, None if the agent does not report
+    it. calls, tokens, services, facts: of this answer, plus those of the recall in answer repeat 0; recalling: the recall's
+    alone. evidence_held: whether the memory held each piece of the evidence when asked (metrics/held.py; pieces that are in
+    no chunk are left out); None if the agent does not list its entries. query_used: None if the question was not offered
+    while reading. not_applicable: why a control has no answer here.
     """
 
     question_id: str
@@ -220,13 +219,11 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
     """operations.jsonl of a memory: one step of reading. `chunk` is a chunk's id, or `begin`, FINISH or READ.
 
     position: of the fork that made the step, None for the agent itself. digest: of the context. attempt: how often this
-    step was made before with another outcome; readers take the last. units: first and last unit of the chunk. held:
-    tokens held afterwards, by type. unusable: replies that were cut off, filtered or never sent, by finish reason.
-    reply: the first reply to a chunk from which nothing was stored, shortened; None if something was stored or it is
-    unknown. lost: numbers that JSON cannot hold, written as null. rebuilt: the attribute that cannot be copied, if a
-    new agent read the prefix of this position from its start; empty for the agent itself and for forks. The factor that
-    this costs is the number of all chunks read, divided by that of the rows that are not rebuilt plus the own chunks of
-    rebuilt positions (QuestionRow).
+    step was made before with another outcome; readers take the last. units: first and last unit of the chunk. held: tokens
+    held afterwards, by type. unusable: replies that were cut off, filtered or never sent, by finish reason. reply: the
+    first reply to a chunk from which nothing was stored, shortened; None if something was stored or it is unknown. lost:
+    numbers that JSON cannot hold, written as null. rebuilt: the attribute that cannot be copied, if a new agent read the
+    prefix of this position from its start; empty for the agent itself and for forks.
     """
 
     context_id: str
@@ -263,11 +260,10 @@ class TextRow(msgspec.Struct, frozen=True, kw_only=True):
 class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     """scores/<scorer>.jsonl: the scores of one sample by one scorer.
 
-    metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control
-    without a result here), with a reason where needed. reply: the judge's reply, None without a judge; counts: what it
-    counted in a summary; points: its scores of the items of a rubric; order: the items in the order of the answer (0:
-    none of them). scorer: digest of the rules that made the row; if the rules have changed, the score is computed
-    again.
+    metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control without
+    a result here), with a reason where needed. reply: the judge's reply, None without a judge; counts: what it counted in a
+    summary; points: its scores of the items of a rubric; order: the items in the order of the answer (0: none of them).
+    scorer: digest of the rules that made the row; if the rules have changed, the score is computed again.
     """
 
     question_id: str
@@ -290,9 +286,8 @@ class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class CallRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="call"):
     """events.jsonl: one logical call. phase: `ingest`, `recall` or `answer`, empty for embeddings. source: `model`,
-    `stored` (by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
-    prompt does not fit, nothing was sent). seconds: waits included. attempts: sent, retries included. status: `ok`, or the
-    error."""
+    `stored` (by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the prompt
+    does not fit, nothing was sent). seconds: including waits. attempts: including retries. status: `ok`, or the error."""
 
     at: float = 0.0
     phase: str = ""

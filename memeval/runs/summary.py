@@ -202,7 +202,8 @@ def _operations(steps: Sequence[OperationRow]) -> Operations:
 
 
 def _rebuilt(steps: Sequence[OperationRow], questions: Mapping[str, QuestionRow]) -> Rebuilt | None:
-    """The reading cost of an agent that is built anew for each position, compared with an agent that can fork."""
+    """The reading cost of an agent that is built anew for each position, compared with an agent that can fork: all
+    chunks read, divided by those of steps that are not rebuilt plus the forks' own chunks."""
     again = [step for step in steps if step.rebuilt]
     if not again:
         return None
