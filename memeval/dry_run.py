@@ -1,7 +1,7 @@
-"""What a chunk, a fork and an answer cost, read from the rows of a run or from a dry run of a few of its streams.
+"""The cost of a chunk, a fork and an answer, from the rows of a run or from a dry run of a few of its streams.
 
-A dry run is the real engine (forks, budgets, prompts, the reader) with a substitute for each model, which sends nothing: it
-reads the prompts that the agent really makes and counts them. Nothing is written.
+A dry run uses the real engine (forks, budgets, prompts, the reader) with a substitute for each model. The substitute sends
+nothing: it counts the prompts that the agent really makes. Nothing is written.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from memeval.tokens import TokenCounter
 from memeval.wording import counted
 
 KINDS = ("prompt", "completion", "cached")
-"""Tokens that have a price, as `Usage` names them."""
+"""Kinds of tokens with a price, as fields of `Usage`."""
 SHARE = 0.25
-"""Guess: the share of its limit that a reply takes. A round figure."""
+"""Guess: a reply's share of its limit. A round figure."""
 LIMIT = 2048
-"""Tokens: the limit of a reply for which the agent set none."""
+"""The limit of a reply, in tokens, if the agent sets none."""
 _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format the arguments", re.MULTILINE)
 
 
 class Piece:
-    """What `units` chunks, forks, answers or calls of the judge cost together. bill: (role, `calls` or one of KINDS) ->
-    number. rebuilt: the agent cannot be forked. guessed: the lengths of replies are a guess, of models that cost."""
+    """The total cost of `units` chunks, forks, answers or calls of the judge. bill: (role, `calls` or one of KINDS) ->
+    number. rebuilt: the agent cannot fork. guessed: the lengths of replies are guessed, of models that cost money."""
 
     def __init__(self, rows: Iterable[OperationRow | SampleRow | Spent], units: int, guessed: bool = False) -> None:
         self.units = max(1, units)
@@ -54,7 +54,7 @@ class Piece:
 
 
 def pieces(operations: Sequence[OperationRow], samples: Sequence[SampleRow], guessed: bool = False) -> dict[str, Piece]:
-    """A chunk, a fork and an answer."""
+    """The pieces: a chunk, a fork and an answer."""
     reading = [row for row in operations if row.position is None]
     forks = [row for row in operations if row.position is not None]
     return {
@@ -91,10 +91,10 @@ async def dry_run(planned: Planned, streams: Sequence[PackedContext]) -> tuple[d
 
 
 class Substitute:
-    """Answers in place of the model `spec`.
+    """A substitute for the model `spec`.
 
-    exact: the model itself answers. counter: of the model's own tokenizer where it is on this machine, else of `tokenizer`.
-    overflows: prompts that exceeded the model's window, which a run would not send.
+    exact: the model itself answers. counter: of the model's own tokenizer if it is on this machine, else of `tokenizer`.
+    overflows: number of prompts that exceeded the model's window, which a run would not send.
     """
 
     def __init__(self, spec: ModelSpec, tokenizer: str) -> None:
@@ -115,8 +115,8 @@ class Substitute:
         return await (self._model.complete(request) if self.exact else self._guess(request))
 
     async def _guess(self, request: Request) -> Completion:
-        """The offline model's reply, held to the length that the reply is taken to have. Its text is filled up to that
-        length, because a text may become a part of later prompts."""
+        """The offline model's reply, with the assumed length. Its text is filled up to that length, because it may become a
+        part of later prompts."""
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens") or LIMIT
         size, tools = int(SHARE * limit), _tools_in_text(request)
         params = {**request.params, "max_tokens": size}
@@ -129,14 +129,14 @@ class Substitute:
         return dataclasses.replace(completion, usage=Usage(self.prompt_tokens(request), size))
 
     async def _embed(self, request: Request) -> Completion:
-        """Vectors of the offline embedder. A model that answers itself and cannot embed is refused here as in a run."""
+        """Vectors of the offline embedder. A free model that cannot embed is refused here, as in a run."""
         found = await registry.open_embedder(self.spec if self.exact else ModelSpec("offline")).complete(request)
         read = sum(self.counter(text_of(message)) for message in request.messages)
         return found if self.exact else dataclasses.replace(found, usage=Usage(read))
 
     def prompt_tokens(self, request: Request) -> int:
-        """3 tokens for every message and 1 for its role, 3 to open the reply (OpenAI's cookbook, "How to count tokens with
-        tiktoken"), and the tools and their calls as JSON."""
+        """Tokens of a prompt: 3 for every message and 1 for its role, 3 to open the reply (OpenAI's cookbook, "How to count
+        tokens with tiktoken"), and the tools and their calls as JSON."""
         calls = [message["tool_calls"] for message in request.messages if message.get("tool_calls")]
         written = [json.dumps(each, ensure_ascii=False, default=dict) for each in (*calls, *(request.tools or ()))]
         texts = map(text_of, request.messages)
@@ -144,7 +144,7 @@ class Substitute:
 
 
 def counter(spec: ModelSpec, tokenizer: str) -> TokenCounter:
-    """Of the model's own tokenizer where it is on this machine, else of `tokenizer`."""
+    """The counter of the model's own tokenizer if it is on this machine, else of `tokenizer`."""
     try:
         return tokens.counter(registry.route(spec).name)
     except UsageError:  # the model's name is no name of a tokenizer

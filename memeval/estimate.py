@@ -1,8 +1,8 @@
-"""What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
+"""Estimate a run before it starts: calls, tokens, USD, and the precision of its number of questions.
 
-The cost of a chunk, a fork and an answer is what the run's folder shows, once it holds FEWEST of them, else what a dry run
-shows (dry_run.py). It is multiplied by the number that is still to come. Of a call of the judge it is what the folder shows,
-else its prompt is counted with the gold answer as the reply. Replies that the user's cache may hold are not deducted.
+The cost of a chunk, a fork and an answer is the mean in the run's folder, once it holds FEWEST of them, else the mean of a
+dry run (dry_run.py). It is multiplied by the number still to come. The cost of a judge's call is the mean in the folder,
+else the size of its prompt with the gold answer as the reply. Replies that the user's cache may hold are not deducted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
+from memeval.runs.notes import FEW
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext
 from memeval.stats import detectable_effect, half_width
@@ -34,21 +35,20 @@ from memeval.task import ContextRef
 from memeval.wording import counted
 
 FEWEST = 8
-"""Chunks, forks, answers or calls of the judge in the run's folder from which their cost is taken from there."""
+"""Number of chunks, forks, answers or calls of the judge in the run's folder from which on their measured cost is used."""
 STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 6
-"""Limits of a dry run: streams, their tokens together (one stream is read, however long it is), questions of each stream."""
+"""Limits of a dry run: number of streams, their total tokens (one stream is read, whatever its length), questions per
+stream."""
 BUILD_TOKENS = 2_000_000
-"""Tokens of stream that are built to learn their size. The streams beyond count as the mean of those."""
+"""Tokens of stream that are built to measure sizes. Further streams count as the mean of these."""
 VERDICT = 64
-"""Guess: tokens of a reply of the judge."""
-FEW = 100
-"""Questions below which a table ranks nothing."""
+"""Guess: tokens of a judge's reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What is still to be called of one role. usd: None where the price is not known. guessed: the lengths of its replies
-    are a guess, without thinking."""
+    """The remaining calls of one role. usd: None if the price is unknown. guessed: the lengths of its replies are a guess,
+    without thinking."""
 
     model: str
     calls: int
@@ -60,10 +60,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is left of one run. questions: asked in all; n: those behind the headline (answerable ones). answers, streams,
-    chunks: still to give, to read and to show, repeats included. roles: what is left to call, and its sums. half_width: of
-    the 95 % interval at a rate of one half; detectable_effect: the smallest paired difference seen with 80 % power
-    (fractions; None without questions)."""
+    """The remaining work of one run. questions: all that were requested; n: those behind the headline (answerable ones).
+    answers, streams, chunks: still to give, to read and to show, including repeats. roles: remaining calls by role; the
+    sums are over all roles. half_width: of the 95 % interval at a rate of one half; detectable_effect: the smallest paired
+    difference found with 80 % power (fractions; None without questions)."""
 
     agent: str
     params: Mapping[str, Any]
@@ -85,15 +85,15 @@ class Estimate:
 
 
 def totals(roles: Iterable[Role]) -> dict[str, Any]:
-    """Calls, tokens and USD of several roles together. usd: None where one price is not known."""
+    """Total calls, tokens and USD of several roles. usd: None if one price is unknown."""
     found = list(roles)
     sums = {key: sum(getattr(role, key) for role in found) for key in ("calls", "prompt", "completion")}
     return {**sums, "usd": added(role.usd for role in found)}
 
 
 def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
-    """before: runs of the same command that go first. Raises UsageError where the run itself would. Makes no model call,
-    and writes nothing."""
+    """Estimate a run. before: runs of the same command that go first. Raises UsageError if the run itself would. Makes no
+    model call, and writes nothing."""
     spec = planned.spec
     operations = MemoryFolder(spec.memory).operations() if spec.memory else []
     sizes, sampled = _measured(planned)
@@ -131,7 +131,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
 
 
 def _role(role: str, model: ModelSpec, each: Mapping[str, Piece], number: Mapping[str, float]) -> Role:
-    """What each piece takes of a role, times the number of them."""
+    """The total of a role: its share of each piece, times the number of pieces."""
 
     def taken(what: str) -> int:
         return round(sum(found.bill.get((role, what), 0) * number[piece] / found.units for piece, found in each.items()))
@@ -146,7 +146,7 @@ def _role(role: str, model: ModelSpec, each: Mapping[str, Piece], number: Mappin
 
 
 class Size(NamedTuple):
-    """Of one context. chunks: of the stream, up to the last position; own: chunks that forks read for themselves; earlier:
+    """The size of one context. chunks: of the stream, up to the last position; own: chunks that only forks read; earlier:
     positions before the last."""
 
     chunks: float
@@ -162,9 +162,9 @@ def size(prepared: PackedContext) -> Size:
 def _left_over(
     planned: Planned, before: Sequence[Planned], operations: Sequence[OperationRow], sizes: Mapping[ContextRef, Size]
 ) -> Mapping[str, float]:
-    """How many chunks, forks and answers the run's folder and its memory do not hold yet. rebuilt: forks of an agent that
-    cannot be forked. stream: that are not read to their end. open: contexts with answers to come, repeats included; shared:
-    those of them whose memory is built by a run that goes before this one."""
+    """The number of chunks, forks and answers that the run's folder and its memory do not hold yet. rebuilt: forks of an
+    agent that cannot fork. stream: streams that are not read to their end. open: contexts with open answers, including
+    repeats; shared: those whose memory an earlier run of the command builds."""
     spec, left = planned.spec, defaultdict[str, float](float)
     finished = RunFolder(spec.folder).finished()
     same = [(frozenset(other.question_ids), other.spec.repeats) for other in before if other.spec.memory == spec.memory]
@@ -194,12 +194,12 @@ def _left_over(
 
 
 def _number(left: Mapping[str, float], each: Mapping[str, Piece]) -> dict[str, float]:
-    """How many of each piece are still to come."""
+    """The number of each piece that is still to come."""
     return {**{piece: left[piece] for piece in each}, "fork": left["rebuilt" if each["fork"].rebuilt else "fork"]}
 
 
 def _verdicts(planned: Planned, judge: ModelSpec) -> tuple[Piece, int]:
-    """A call of the judge of the run, and the number of calls for the verdicts that it has not given yet."""
+    """A call of the run's judge, and the number of calls for its missing verdicts."""
     spec, task = planned.spec, planned.spec.task
     family = family_of(task.judge, task.source)
     scorer = scorer_name(judge, family, planned.judge_prompt)
@@ -221,8 +221,8 @@ def _verdicts(planned: Planned, judge: ModelSpec) -> tuple[Piece, int]:
 
 
 def _measured(planned: Planned) -> tuple[dict[ContextRef, Size], list[PackedContext]]:
-    """The size of each context, and the streams for a dry run with a few of their questions. The order is random, because
-    kinds of question may take turns."""
+    """The size of each context, and the streams for a dry run with a few of their questions, in random order, because kinds
+    of questions may alternate."""
     refs = planned.task.refs(planned.question_ids)
     sizes: dict[ContextRef, Size] = {}
     sampled: list[PackedContext] = []
