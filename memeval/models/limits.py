@@ -121,18 +121,18 @@ class Limiter:
             except EndpointRefused as refused:
                 if refused is self.down:
                     raise
-                self._heard_something()
+                self._note_response()
                 return self._give_up(kind, str(refused), FEW if kind in self._replied else 1)
             except Fault as failed:
                 fault = failed
             else:
-                self._heard_something()
+                self._note_response()
                 if completion.error is None:
                     self._reply(kind)
                     return completion
                 return self._give_up(kind, completion.error, self._few(kind))
             if fault.responded:
-                self._heard_something()
+                self._note_response()
             elif down := self._silent_too_long(str(fault)):
                 raise down
             if fault.slower:
@@ -142,7 +142,7 @@ class Limiter:
             postponed_at = (postponed_at or now) if fault.postponed else None
             postponed = postponed_at is not None and now - postponed_at >= self.policy.wait
             if postponed:
-                self._stop_if_all_are_put_off(fault)
+                self._stop_if_all_are_postponed(fault)
             if left <= 0 or postponed:
                 return self._give_up(kind, f"{fault} (given up after {sent} attempts)", self._few(kind))
             await asyncio.sleep(self._wait(sent, fault))
@@ -169,7 +169,7 @@ class Limiter:
 
     # -- what has come ------------------------------------------------------------------------------------------------
 
-    def _heard_something(self) -> None:
+    def _note_response(self) -> None:
         self.responded = True
         self._responded_at = max(self._responded_at, time.monotonic())
 
@@ -201,7 +201,7 @@ class Limiter:
         flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
         return self._end(EndpointDown(f"{self.label}: nothing has come from it: {said}{flag}; check the server and the URL"))
 
-    def _stop_if_all_are_put_off(self, fault: Fault) -> None:
+    def _stop_if_all_are_postponed(self, fault: Fault) -> None:
         silence = time.monotonic() - self._replied_at
         if silence >= self.policy.wait and not self._in_flight:
             raise self._end(EndpointDown(f"{self.label}: has put every call off for {silence:.0f} s (--wait): {fault}"))
@@ -222,7 +222,7 @@ class Limiter:
             await asyncio.sleep(self.policy.look)
             if self._in_flight and time.monotonic() - self._responded_at >= self.policy.look:
                 if await health():
-                    self._heard_something()
+                    self._note_response()
                 else:
                     self._silent_too_long("no reply")
 

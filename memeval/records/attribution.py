@@ -1,4 +1,4 @@
-"""scores/attribution.json: where wrong answers were lost, found by asking the reader again (`memeval attribute`)."""
+"""scores/attribution.json: where wrong answers were lost, found by calling the reader again (`memeval attribute`)."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class RunSpec:
 
     @property
     def agent_budget(self) -> int:
-        """The recall budget that an agent is told: the task's, or what the reader's window holds. It excludes the
+        """The recall budget in an agent's session: the task's, or what the reader's window holds. It excludes the
         answer budget: an agent that knew it could build another memory, and one memory must serve several answer
         budgets."""
         size = window.known(self.models["reader"]) if "reader" in self.models else None
